@@ -1,0 +1,207 @@
+//! The operator's own listener: is the gateway alive, can it serve, what is the state of each deployment, and
+//! the metrics. It reads and changes nothing. Its words for states are those of the console.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Response, StatusCode};
+use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    clock::Timestamp,
+    policy::{cause::Cause, select::Standing},
+    pool::{Place, Pool},
+    server::Shared,
+    snapshot::Snapshot,
+};
+
+pub struct Admin {
+    shared: Arc<Shared>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Admin {
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, stopping: watch::Receiver<bool>) -> Self {
+        Self { shared, stopping }
+    }
+
+    fn answer(&self, path: &str) -> (StatusCode, &'static str, String) {
+        let snapshot = self.shared.snapshot.load();
+        let now = self.shared.registry.clock().now();
+        let json = |status, value: String| (status, "application/json", value);
+        match path {
+            "/healthz" => json(StatusCode::OK, r#"{"status":"alive"}"#.to_owned()),
+            "/readyz" => {
+                let readiness = Readiness::of(&snapshot, *self.stopping.borrow(), now);
+                let status = if readiness.ready {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                json(
+                    status,
+                    serde_json::to_string(&readiness).unwrap_or_default(),
+                )
+            }
+            "/status" => {
+                let status = status(&snapshot, now);
+                json(
+                    StatusCode::OK,
+                    serde_json::to_string(&status).unwrap_or_default(),
+                )
+            }
+            "/metrics" => (
+                StatusCode::OK,
+                "text/plain; version=0.0.4",
+                self.shared.metrics.render(),
+            ),
+            _ => json(
+                StatusCode::NOT_FOUND,
+                r#"{"error":"not found; there are /healthz, /readyz, /status and /metrics"}"#
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let (status, content_type, body) = self.answer(session.req_header().uri.path());
+        let mut response = Response::new(body.into_bytes());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static(content_type),
+        );
+        headers.insert(
+            http::header::CACHE_CONTROL,
+            http::HeaderValue::from_static("no-store"),
+        );
+        let length = response.body().len();
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, length.into());
+        response
+    }
+}
+
+/// Whether a balancer in front should send requests here.
+#[derive(Serialize)]
+struct Readiness<'a> {
+    ready: bool,
+    draining: bool,
+    /// Models that nobody can serve at this moment.
+    unserved: Vec<&'a str>,
+}
+
+impl<'a> Readiness<'a> {
+    fn of(snapshot: &'a Snapshot, draining: bool, now: Timestamp) -> Self {
+        let usable = |pool: &&Pool| pool.places().any(|place| is_usable(pool, place, now));
+        let unserved: Vec<&str> = snapshot
+            .pools
+            .iter()
+            .filter(|pool| !usable(pool))
+            .map(|pool| pool.model.name.as_str())
+            .collect();
+        Self {
+            ready: !draining && unserved.len() < snapshot.pools.len(),
+            draining,
+            unserved,
+        }
+    }
+}
+
+fn is_usable(pool: &Pool, place: Place, now: Timestamp) -> bool {
+    pool.tiers[place.tier].weights[place.member] > 0
+        && matches!(
+            pool.member(place).standing(now),
+            Standing::Ready | Standing::Recovering { .. }
+        )
+}
+
+#[derive(Serialize)]
+struct PoolStatus<'a> {
+    model: &'a str,
+    deployments: Vec<DeploymentStatus<'a>>,
+}
+
+#[derive(Serialize)]
+struct DeploymentStatus<'a> {
+    endpoint: &'a str,
+    region: Option<&'a str>,
+    deployment: &'a str,
+    priority: u32,
+    weight: u32,
+    /// `healthy`, `throttling`, `error`, `recovering` or `disabled`.
+    state: &'static str,
+    /// Why it is not healthy.
+    reason: Option<&'static str>,
+    /// How long it will stay so, seconds.
+    seconds_left: Option<f64>,
+    in_flight: u32,
+}
+
+fn status(snapshot: &Snapshot, now: Timestamp) -> Vec<PoolStatus<'_>> {
+    snapshot
+        .pools
+        .iter()
+        .map(|pool| PoolStatus {
+            model: pool.model.name.as_str(),
+            deployments: pool
+                .places()
+                .map(|place| deployment(snapshot, pool, place, now))
+                .collect(),
+        })
+        .collect()
+}
+
+fn deployment<'a>(
+    snapshot: &'a Snapshot,
+    pool: &'a Pool,
+    place: Place,
+    now: Timestamp,
+) -> DeploymentStatus<'a> {
+    let tier = &pool.tiers[place.tier];
+    let member = pool.member(place);
+    let endpoint = &snapshot.upstreams[member.endpoint].endpoint;
+    let weight = tier.weights[place.member];
+    let (state, reason, until) = describe(member.standing(now), weight);
+    DeploymentStatus {
+        endpoint: endpoint.name.as_str(),
+        region: endpoint.region.as_deref(),
+        deployment: member.deployment.as_str(),
+        priority: tier.priority,
+        weight,
+        state,
+        reason,
+        seconds_left: until.map(|until| until.since(now).as_secs_f64()),
+        in_flight: member.state.in_flight(),
+    }
+}
+
+/// The operator's word for a standing, why, and until when.
+#[must_use]
+pub fn describe(
+    standing: Standing,
+    weight: u32,
+) -> (&'static str, Option<&'static str>, Option<Timestamp>) {
+    if weight == 0 {
+        return ("disabled", Some("weight 0"), None);
+    }
+    match standing {
+        Standing::Ready => ("healthy", None, None),
+        Standing::Recovering { .. } => ("recovering", Some("breaker"), None),
+        Standing::Ejected { until } => ("error", Some("breaker"), Some(until)),
+        Standing::Cooling {
+            until,
+            cause: Cause::Throttled,
+        } => ("throttling", Some(Cause::Throttled.as_str()), Some(until)),
+        Standing::Cooling { until, cause } => ("error", Some(cause.as_str()), Some(until)),
+        Standing::Excluded => ("error", None, None),
+    }
+}

@@ -1,0 +1,122 @@
+//! One pass over a JSON body. Only the members of the outermost object are looked at; everything below is
+//! skipped without recursion, so depth costs no stack.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{error::Category, value::RawValue};
+
+use super::{BodyFacts, Format, ModelValue};
+use crate::api::error::ApiError;
+
+/// What a JSON body says.
+///
+/// # Errors
+/// 400 where the body is not one JSON object (a byte order mark or anything behind it count), where `model`
+/// is not a string, and where there are two: providers differ in which one they take.
+pub fn inspect_json(body: &[u8]) -> Result<BodyFacts, ApiError> {
+    let members: Members<'_> =
+        serde_json::from_slice(body).map_err(|error| invalid(body, &error))?;
+    if members.second_model {
+        return Err(ApiError::duplicate_model());
+    }
+    let model = members
+        .model
+        .map(|raw| model_value(body, raw))
+        .transpose()?;
+    let brace = memchr::memchr(b'{', body).expect("an object has just been parsed");
+    Ok(BodyFacts {
+        model,
+        stream: members.stream,
+        format: Format::Json {
+            members: brace + 1,
+            empty: members.empty,
+        },
+    })
+}
+
+fn model_value(body: &[u8], raw: &RawValue) -> Result<ModelValue, ApiError> {
+    let value = serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid_model())?;
+    // The raw value is borrowed from the body, so its place is the distance between the two.
+    let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
+    Ok(ModelValue {
+        value,
+        span: start..start + raw.get().len(),
+    })
+}
+
+/// Says where, never what: the parser's own message can repeat the body.
+fn invalid(body: &[u8], error: &serde_json::Error) -> ApiError {
+    let (line, column) = (error.line(), error.column());
+    let reason = match error.classify() {
+        _ if body.is_empty() => "it is empty".to_owned(),
+        Category::Eof => "it ends too early".to_owned(),
+        Category::Data => "it must be a JSON object".to_owned(),
+        Category::Syntax | Category::Io => {
+            format!("it is not valid JSON at line {line}, column {column}")
+        }
+    };
+    ApiError::invalid_json(&reason)
+}
+
+struct Members<'a> {
+    model: Option<&'a RawValue>,
+    second_model: bool,
+    /// That of the last one, as most parsers have it.
+    stream: bool,
+    empty: bool,
+}
+
+/// A key counts however it is written: `"mod\u0065l"` is `model` for every provider.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Key {
+    Model,
+    Stream,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members {
+            model: None,
+            second_model: false,
+            stream: false,
+            empty: true,
+        };
+        while let Some(key) = map.next_key()? {
+            members.empty = false;
+            match key {
+                Key::Model => {
+                    members.second_model |= members.model.replace(map.next_value()?).is_some();
+                }
+                Key::Stream => {
+                    let raw: &RawValue = map.next_value()?;
+                    members.stream = raw.get() == "true";
+                }
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(members)
+    }
+}

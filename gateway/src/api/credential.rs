@@ -1,0 +1,84 @@
+//! Reads the client's key from its headers. Knows no keys: whether one is good is asked elsewhere. A key
+//! never appears in an error.
+
+use super::error::ApiError;
+
+/// The key in `api-key: KEY` or `authorization: Bearer KEY`; `None` where there is neither. SDKs send the
+/// same key either way, depending on which client class is used.
+///
+/// # Errors
+/// 400 where both are present and differ; 401 for another scheme than Bearer and for a value that is not text.
+pub fn client_credential<'a>(
+    api_key: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+) -> Result<Option<&'a str>, ApiError> {
+    let api_key = api_key.map(text).transpose()?.filter(|key| !key.is_empty());
+    let bearer = authorization.map(bearer).transpose()?;
+    match (api_key, bearer) {
+        (Some(api_key), Some(bearer)) if api_key != bearer => {
+            Err(ApiError::conflicting_credentials())
+        }
+        (api_key, bearer) => Ok(api_key.or(bearer)),
+    }
+}
+
+fn bearer(authorization: &[u8]) -> Result<&str, ApiError> {
+    text(authorization)?
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, key)| key.trim_ascii())
+        .filter(|key| !key.is_empty())
+        .ok_or_else(ApiError::invalid_api_key)
+}
+
+fn text(value: &[u8]) -> Result<&str, ApiError> {
+    let text = std::str::from_utf8(value).map_err(|_| ApiError::invalid_api_key())?;
+    Ok(text.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_from_either_header() {
+        for (api_key, authorization, expected) in [
+            (None, None, Ok(None)),
+            (Some("k"), None, Ok(Some("k"))),
+            (None, Some("Bearer k"), Ok(Some("k"))),
+            (None, Some("bEARER   k "), Ok(Some("k"))),
+            (Some("k"), Some("Bearer k"), Ok(Some("k"))),
+            (Some(""), None, Ok(None)),
+            (Some(" "), Some("Bearer k"), Ok(Some("k"))),
+            (Some("k"), Some("Bearer j"), Err("conflicting_credentials")),
+            (Some("k"), Some("Basic k"), Err("invalid_api_key")),
+            (None, Some("Bearer"), Err("invalid_api_key")),
+            (None, Some("Bearer "), Err("invalid_api_key")),
+            (None, Some("k"), Err("invalid_api_key")),
+            (None, Some(""), Err("invalid_api_key")),
+        ] {
+            let read =
+                client_credential(api_key.map(str::as_bytes), authorization.map(str::as_bytes));
+            assert_eq!(
+                read.map_err(|error| error.code),
+                expected,
+                "{api_key:?} {authorization:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_key_and_are_not_echoed() {
+        for (api_key, authorization) in [
+            (Some(&b"k\xff"[..]), None),
+            (None, Some(&b"Bearer k\xff"[..])),
+        ] {
+            assert_eq!(
+                client_credential(api_key, authorization),
+                Err(ApiError::invalid_api_key())
+            );
+        }
+        let error = client_credential(Some(b"first-key"), Some(b"Bearer other-key")).unwrap_err();
+        assert!(!error.message.contains("first-key") && !error.message.contains("other-key"));
+    }
+}

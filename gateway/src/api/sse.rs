@@ -1,0 +1,192 @@
+//! Watches a stream of server-sent events as it passes, without changing, holding or copying it: how many
+//! events, how it ended, whether it carried an error, and the tokens it reports. The result does not depend on
+//! how the bytes were cut into chunks. It is a bystander: nothing in a stream can make it fail.
+//!
+//! Events with several `data` lines are read line by line; no provider sends them.
+
+use std::mem;
+
+use memchr::{memchr, memmem};
+
+use super::answer::{Facts, Usage};
+
+/// Longest line that is looked into, bytes. The last event of the Responses API repeats the whole answer,
+/// images come as one line of megabytes.
+const LINE_BYTES_MAX: usize = 256 * 1024;
+
+/// What a stream said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Complete events with data, `[DONE]` included.
+    pub events: u64,
+    /// `None`: no sign of a regular end was seen.
+    pub end: Option<End>,
+    /// An error was sent inside the stream, after the status 200.
+    pub error: bool,
+    /// From the last event that had any.
+    pub usage: Option<Usage>,
+}
+
+/// How a stream says that it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `data: [DONE]`
+    Done,
+    /// `response.completed`, and its like of images and audio.
+    Completed,
+    /// `response.incomplete`: cut by a limit or a filter.
+    Incomplete,
+    /// `response.failed`
+    Failed,
+}
+
+/// Give it every chunk, then ask [`Tap::summary`].
+#[derive(Debug, Default)]
+pub struct Tap {
+    /// The beginning of a line whose end has not come yet.
+    line: Vec<u8>,
+    /// That line is over the limit and only its end is awaited.
+    too_long: bool,
+    event: Event,
+    summary: Summary,
+}
+
+/// The event whose blank line has not come yet.
+#[derive(Debug, Default)]
+struct Event {
+    has_data: bool,
+    mark: Option<Mark>,
+}
+
+/// What the name of an event means for the stream.
+#[derive(Debug, Clone, Copy)]
+enum Mark {
+    End(End),
+    Error,
+}
+
+impl Mark {
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"response.completed"
+            | b"transcript.text.done"
+            | b"speech.audio.done"
+            | b"image_generation.completed"
+            | b"image_edit.completed" => Self::End(End::Completed),
+            b"response.incomplete" => Self::End(End::Incomplete),
+            b"response.failed" => Self::End(End::Failed),
+            b"error" => Self::Error,
+            _ => return None,
+        })
+    }
+}
+
+impl Tap {
+    pub fn feed(&mut self, mut chunk: &[u8]) {
+        while let Some(end) = memchr(b'\n', chunk) {
+            self.end_line(&chunk[..end]);
+            chunk = &chunk[end + 1..];
+        }
+        self.keep(chunk);
+    }
+
+    /// What was seen so far. A last line without a line break counts: the stream may have ended there.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let mut end = Self {
+            summary: self.summary,
+            ..Self::default()
+        };
+        if !self.too_long {
+            end.read_line(&self.line);
+        }
+        end.summary
+    }
+
+    /// Holds the beginning of a line, as far as the limit allows.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.line.len() + bytes.len() > LINE_BYTES_MAX {
+            self.too_long = true;
+            self.line = Vec::new();
+        }
+        if !self.too_long {
+            self.line.extend_from_slice(bytes);
+        }
+    }
+
+    fn end_line(&mut self, bytes: &[u8]) {
+        if self.line.is_empty() && !self.too_long && bytes.len() <= LINE_BYTES_MAX {
+            return self.read_line(bytes);
+        }
+        self.keep(bytes);
+        if mem::take(&mut self.too_long) {
+            // Nothing but data is that long.
+            self.event.has_data = true;
+            return;
+        }
+        let mut line = mem::take(&mut self.line);
+        self.read_line(&line);
+        line.clear();
+        self.line = line;
+    }
+
+    fn read_line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            self.end_event();
+        } else if let Some(data) = line.strip_prefix(b"data:") {
+            self.read_data(data.trim_ascii());
+        } else if let Some(name) = line.strip_prefix(b"event:") {
+            self.event.mark = Mark::of(name.trim_ascii());
+        }
+    }
+
+    fn end_event(&mut self) {
+        let event = mem::take(&mut self.event);
+        if event.has_data {
+            self.summary.events += 1;
+            self.note(event.mark);
+        }
+    }
+
+    fn read_data(&mut self, data: &[u8]) {
+        self.event.has_data = true;
+        if data == b"[DONE]" {
+            return self.note(Some(Mark::End(End::Done)));
+        }
+        // Parsed only where there may be something to find, which is about once a stream.
+        if !(tells(data, b"\"usage\"") || tells(data, b"\"error\"")) {
+            return;
+        }
+        let Some(facts) = Facts::read(data) else {
+            return;
+        };
+        self.summary.usage = facts.usage.or(self.summary.usage);
+        self.summary.error |= facts.error;
+        self.note(facts.kind.and_then(|kind| Mark::of(kind.as_bytes())));
+    }
+
+    fn note(&mut self, mark: Option<Mark>) {
+        match mark {
+            // The first one: servers that speak both dialects send `[DONE]` behind the real end.
+            Some(Mark::End(end)) => {
+                self.summary.end.get_or_insert(end);
+            }
+            Some(Mark::Error) => self.summary.error = true,
+            None => {}
+        }
+    }
+}
+
+/// Whether the quoted word occurs other than as a member that is null. Within a JSON string its quotes would
+/// be escaped, so this is never the text of an answer.
+fn tells(data: &[u8], word: &[u8]) -> bool {
+    memmem::find_iter(data, word).any(|at| {
+        let rest = data[at + word.len()..].trim_ascii_start();
+        let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        !value.is_some_and(|value| value.starts_with(b"null"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

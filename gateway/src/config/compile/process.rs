@@ -1,0 +1,144 @@
+//! Keys of the process itself: listeners, threads, limits, log.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use crate::config::{
+    compiled::{Limits, Listen, Log, LogFormat},
+    diagnostics::{At, Diagnostics},
+    raw::{List, Raw, RawLogFormat, Switch},
+    suggest,
+};
+
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+const LOG_LEVEL: &str = "info";
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+const LIMITS: Limits = Limits {
+    body_bytes_max: 32 * 1024 * 1024,
+    buffered_bytes_max: 1024 * 1024 * 1024,
+    header_bytes_max: 32 * 1024,
+    keep_alive: Duration::from_secs(75),
+    client_read: Duration::from_secs(30),
+    client_body: Duration::from_secs(300),
+};
+
+pub(super) fn threads(raw: &Raw) -> usize {
+    raw.threads
+        .map_or(0, |threads| usize::try_from(threads.0).unwrap_or(0))
+}
+
+pub(super) fn drain_timeout(raw: &Raw) -> Duration {
+    raw.drain_timeout.map_or(DRAIN_TIMEOUT, |span| span.0)
+}
+
+/// The clients' listeners and the operators' one.
+pub(super) fn listeners(
+    raw: &Raw,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Listen>, Option<SocketAddr>) {
+    let at = At::ROOT.key("listen");
+    let mut listen = Vec::new();
+    let mut taken = HashMap::new();
+    for (index, entry) in raw.listen.iter().flat_map(List::iter) {
+        let at = at.index(index);
+        let Some(address) = entry.address.map(|address| address.0) else {
+            diagnostics.missing(
+                at.key("address"),
+                "missing, write for example `127.0.0.1:8080`",
+            );
+            continue;
+        };
+        // Port 0 is another port each time.
+        if address.port() != 0
+            && let Some(first) = taken.insert(address, index)
+        {
+            let message = format!("`{address}` is already the address of listen[{first}]");
+            diagnostics.error(at.key("address"), message);
+        }
+        if raw.open == Some(true) && !address.ip().is_loopback() {
+            let message = format!(
+                "`open: true` lets everyone who reaches `{address}` use every model without a key"
+            );
+            diagnostics.warn(at.key("address"), message);
+        }
+        listen.push(Listen {
+            address,
+            h2c: entry.h2c.unwrap_or(false),
+        });
+    }
+    if listen.is_empty() {
+        let message = "at least one is needed, write for example `[{ address: 127.0.0.1:8080 }]`";
+        diagnostics.missing(at, message);
+    }
+    let admin = match &raw.admin {
+        Some(Switch::Off) => None,
+        Some(Switch::On(admin)) => Some(admin.address.map_or(ADMIN, |address| address.0)),
+        None => Some(ADMIN),
+    };
+    if let Some(admin) = admin
+        && admin.port() != 0
+        && let Some(first) = taken.get(&admin)
+    {
+        let at = At::ROOT.key("admin");
+        diagnostics.error(
+            at.key("address"),
+            format!("`{admin}` is already the address of listen[{first}]"),
+        );
+    }
+    (listen, admin)
+}
+
+pub(super) fn limits(raw: &Raw, diagnostics: &mut Diagnostics) -> Limits {
+    let Some(raw) = &raw.limits else {
+        return LIMITS;
+    };
+    let limits = Limits {
+        body_bytes_max: raw.body.map_or(LIMITS.body_bytes_max, |size| size.bytes()),
+        buffered_bytes_max: raw
+            .buffered
+            .map_or(LIMITS.buffered_bytes_max, |size| size.bytes()),
+        header_bytes_max: raw
+            .header
+            .map_or(LIMITS.header_bytes_max, |size| size.bytes()),
+        keep_alive: raw.keep_alive.map_or(LIMITS.keep_alive, |span| span.0),
+        client_read: raw.client_read.map_or(LIMITS.client_read, |span| span.0),
+        client_body: raw.client_body.map_or(LIMITS.client_body, |span| span.0),
+    };
+    if limits.buffered_bytes_max < limits.body_bytes_max {
+        let at = At::ROOT.key("limits");
+        let message = format!(
+            "{} bytes are less than the {} of one largest `body`, expected at least as many",
+            limits.buffered_bytes_max, limits.body_bytes_max
+        );
+        diagnostics.error(at.key("buffered"), message);
+    }
+    limits
+}
+
+pub(super) fn log(raw: &Raw, diagnostics: &mut Diagnostics) -> Log {
+    let raw = raw.log.as_ref();
+    let level = raw
+        .and_then(|log| log.level.as_deref())
+        .unwrap_or(LOG_LEVEL);
+    for directive in level.split(',').map(str::trim) {
+        let word = directive
+            .rsplit_once('=')
+            .map_or(directive, |(_, word)| word);
+        if !LOG_LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
+            let at = At::ROOT.key("log");
+            diagnostics.error(at.key("level"), suggest::unknown("level", word, LOG_LEVELS));
+        }
+    }
+    let format = match raw.and_then(|log| log.format) {
+        Some(RawLogFormat::Text) => LogFormat::Text,
+        Some(RawLogFormat::Json) | None => LogFormat::Json,
+    };
+    Log {
+        level: level.to_owned(),
+        format,
+    }
+}

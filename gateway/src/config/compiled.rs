@@ -1,0 +1,172 @@
+//! The configuration as the rest of the program takes it: checked, defaulted, sorted, index-linked. A plain
+//! value with `Eq`, so that a reload that changes nothing can be told from one that does.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{
+    ids::{ClientName, CredentialName, DeploymentName, EndpointName, ModelName},
+    policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts},
+    secret::Secret,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    pub listen: Vec<Listen>,
+    pub admin: Option<SocketAddr>,
+    /// Worker threads; 0 = one for each core.
+    pub threads: usize,
+    pub limits: Limits,
+    pub drain_timeout: Duration,
+    pub log: Log,
+    /// Whether answers carry `x-tokenweir-endpoint` and `x-tokenweir-attempts`.
+    pub response_headers: bool,
+    /// In the order of the file.
+    pub endpoints: Vec<Endpoint>,
+    /// Sorted by name.
+    pub models: Vec<Model>,
+    pub access: Access,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Accept HTTP/2 without TLS (prior knowledge) beside HTTP/1.1.
+    pub h2c: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, bytes.
+    pub body_bytes_max: usize,
+    /// Request bodies held in memory at one time by the whole process, bytes.
+    pub buffered_bytes_max: usize,
+    /// Largest request head, bytes.
+    pub header_bytes_max: usize,
+    /// How long an idle client connection is kept.
+    pub keep_alive: Duration,
+    /// Longest pause inside a request head or body.
+    pub client_read: Duration,
+    /// Longest time a whole request body may take to arrive.
+    pub client_body: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A `tracing` filter: `info`, `gateway=debug,warn`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: EndpointName,
+    pub kind: EndpointKind,
+    pub url: EndpointUrl,
+    pub region: Option<Arc<str>>,
+    pub credential: Credential,
+    /// Replaces the client's `api-version` on requests of the dated shape.
+    pub api_version: Option<Arc<str>>,
+    /// Speak HTTP/2 upstream where the endpoint offers it.
+    pub http2: bool,
+    /// What this endpoint serves, in the order of the file.
+    pub deployments: Vec<Deployment>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointKind {
+    /// Azure OpenAI: the dated shape (`/openai/deployments/…`) and the v1 shape (`/openai/v1/…`).
+    Azure,
+    /// Any OpenAI-compatible server: `/v1/…` only.
+    OpenAi,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EndpointUrl {
+    pub tls: bool,
+    /// Lower case, without brackets for IPv6.
+    pub host: Arc<str>,
+    pub port: u16,
+    /// Path before the API's own (`/openai`, `/v1`): empty, or `/prefix` without a slash at the end.
+    pub base_path: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub name: CredentialName,
+    pub kind: CredentialKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// Sent as `api-key: …` to azure endpoints and as `authorization: Bearer …` to openai ones.
+    ApiKey(Secret),
+    /// Sent as `authorization: Bearer …`.
+    Bearer(Secret),
+    /// Nothing is sent.
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    pub model: ModelName,
+    /// The provider's name for it.
+    pub name: DeploymentName,
+    /// Lower first.
+    pub priority: u32,
+    /// Share inside one priority; 0 = drained.
+    pub weight: u32,
+}
+
+/// A model and its pool: every deployment of it, over all endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    pub name: ModelName,
+    pub aliases: Vec<ModelName>,
+    pub balance: Balance,
+    pub timeouts: Timeouts,
+    pub retry: RetryParams,
+    pub breaker: BreakerParams,
+    pub cool_down: CoolDownParams,
+    /// Priority groups, lowest number first; members in the order of the file.
+    pub tiers: Vec<Tier>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tier {
+    pub priority: u32,
+    pub members: Vec<Member>,
+}
+
+/// One deployment, by its place in [`Compiled::endpoints`] and [`Endpoint::deployments`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    pub endpoint: usize,
+    pub deployment: usize,
+    pub weight: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// `open: true`: whoever reaches the listener may use every model. `auto` then means this model.
+    Open {
+        default_model: Option<ModelName>,
+    },
+    Clients(Vec<Client>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    pub name: ClientName,
+    /// SHA-256 of each key.
+    pub keys: Vec<[u8; 32]>,
+    /// Models it may use, aliases resolved; `None` = all.
+    pub models: Option<Vec<ModelName>>,
+    /// What the model or deployment name `auto` means.
+    pub default_model: Option<ModelName>,
+}

@@ -1,0 +1,50 @@
+//! CONTROL PLANE: what the operator wrote becomes a value that the rest of the program can trust.
+//!
+//! Reading order: [`load`] reads the file, the environment and key files (the only place that does);
+//! `document` turns YAML text into a value and remembers lines; `raw` is the file's shape, key for key;
+//! [`compile()`] is pure and reports every mistake at once, each with its key path and line; [`compiled`] is the
+//! result. Nothing here knows pingora, sockets or time.
+
+mod bytes;
+pub mod client_key;
+mod compile;
+pub mod compiled;
+mod diagnostics;
+mod document;
+mod duration;
+mod lines;
+pub mod load;
+mod raw;
+pub mod schema;
+pub mod secrets;
+mod suggest;
+pub mod table;
+
+use std::path::Path;
+
+pub use compile::compile;
+pub use compiled::Compiled;
+pub use diagnostics::{ConfigError, Diagnostic, Warning};
+pub use load::Report;
+
+/// A configuration that was read and found good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    pub compiled: Compiled,
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads and compiles the file at `path`.
+///
+/// # Errors
+/// The file cannot be read, or everything that is wrong in it.
+pub fn from_file(path: &Path) -> Result<Loaded, Report> {
+    let source = load::load(path)?;
+    match compile(&source.text, &source.secrets) {
+        Ok((compiled, warnings)) => Ok(Loaded { compiled, warnings }),
+        Err(errors) => Err(Report::Invalid {
+            file: source.file,
+            errors,
+        }),
+    }
+}

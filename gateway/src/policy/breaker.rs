@@ -1,0 +1,347 @@
+//! The circuit breaker of one deployment (or endpoint): decides whether failures are enough to stop sending,
+//! and how traffic comes back.
+//!
+//! ```text
+//! closed ── `failures` within `interval` ──▶ open ── after `trip` ──▶ half-open ── probe succeeds ──▶ ramp ──▶ closed
+//!    ▲                                        ▲ ◀── probe fails ──────────┘                          │
+//!    └────────────────────────────────────────┴──────────────── a failure ───────────────────────────┘
+//! ```
+//! Half-open lets exactly one request through. A recovered deployment then gets 10, 25, 50 and at last 100 % of
+//! its share, because one that was overloaded falls over again under full load. What a breaker says is advice:
+//! the selection ignores it for the last usable deployment of a model.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{outcome::BreakerSignal, params::BreakerParams};
+use crate::clock::Timestamp;
+
+/// Shares of its traffic a recovering deployment gets, in percent, before it is closed again.
+pub const RAMP_PERCENT: [u8; 3] = [10, 25, 50];
+/// Successes that lead to the next share; a third of `trip` without a failure does as well.
+const RAMP_SUCCESSES: u32 = 3;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Breaker {
+    phase: Phase,
+    /// Times of the failures inside the interval, oldest first; at most `failures` of them.
+    failures: VecDeque<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    #[default]
+    Closed,
+    Open {
+        until: Timestamp,
+    },
+    /// One probe is under way.
+    HalfOpen,
+    Ramp {
+        step: usize,
+        since: Timestamp,
+        successes: u32,
+    },
+}
+
+/// What the breaker lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    Closed,
+    Open {
+        until: Timestamp,
+    },
+    /// A probe may start; whoever sends must take it first with [`Breaker::try_probe`].
+    Probe,
+    /// Another request is the probe.
+    Probing,
+    Ramp {
+        percent: u8,
+    },
+}
+
+impl Breaker {
+    #[must_use]
+    pub fn gate(&self, now: Timestamp) -> Gate {
+        match self.phase {
+            Phase::Closed => Gate::Closed,
+            Phase::Open { until } if now < until => Gate::Open { until },
+            Phase::Open { .. } => Gate::Probe,
+            Phase::HalfOpen => Gate::Probing,
+            Phase::Ramp { step, .. } => Gate::Ramp {
+                percent: RAMP_PERCENT[step],
+            },
+        }
+    }
+
+    /// Takes the one probe of a half-open breaker. The caller must [`record`](Self::record) its outcome or
+    /// [`release`](Self::release) it.
+    pub fn try_probe(&mut self, now: Timestamp) -> bool {
+        let free = self.gate(now) == Gate::Probe;
+        if free {
+            self.phase = Phase::HalfOpen;
+        }
+        free
+    }
+
+    /// A probe that ended without saying anything (the client left, say) is given back.
+    pub fn release(&mut self, now: Timestamp) {
+        if self.phase == Phase::HalfOpen {
+            self.phase = Phase::Open { until: now };
+        }
+    }
+
+    /// `probe`: this outcome is that of the half-open probe. Returns true if the breaker opened.
+    pub fn record(
+        &mut self,
+        params: &BreakerParams,
+        signal: BreakerSignal,
+        probe: bool,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> bool {
+        if !params.enabled {
+            *self = Self::default();
+            return false;
+        }
+        match signal {
+            BreakerSignal::Neutral => {
+                if probe {
+                    self.release(now);
+                }
+                false
+            }
+            BreakerSignal::Success => {
+                self.succeed(params, probe, now);
+                false
+            }
+            BreakerSignal::Failure => self.fail(params, probe, retry_after, now),
+        }
+    }
+
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    fn succeed(&mut self, params: &BreakerParams, probe: bool, now: Timestamp) {
+        match self.phase {
+            Phase::HalfOpen if probe => {
+                self.phase = Phase::Ramp {
+                    step: 0,
+                    since: now,
+                    successes: 0,
+                };
+            }
+            Phase::Ramp {
+                step,
+                since,
+                successes,
+            } => {
+                let successes = successes + 1;
+                let long_enough = now.since(since) >= params.trip / 3;
+                self.phase = if successes < RAMP_SUCCESSES && !long_enough {
+                    Phase::Ramp {
+                        step,
+                        since,
+                        successes,
+                    }
+                } else if step + 1 < RAMP_PERCENT.len() {
+                    Phase::Ramp {
+                        step: step + 1,
+                        since: now,
+                        successes: 0,
+                    }
+                } else {
+                    self.failures.clear();
+                    Phase::Closed
+                };
+            }
+            // Requests sent before the trip may still succeed; they say nothing about now.
+            Phase::Closed | Phase::Open { .. } | Phase::HalfOpen => {}
+        }
+    }
+
+    fn fail(
+        &mut self,
+        params: &BreakerParams,
+        probe: bool,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> bool {
+        let trips = match self.phase {
+            Phase::Closed => self.count(params, now),
+            Phase::HalfOpen => probe,
+            Phase::Ramp { .. } => true,
+            Phase::Open { .. } => false,
+        };
+        if trips {
+            let asked = retry_after.filter(|_| params.accept_retry_after);
+            self.phase = Phase::Open {
+                until: now.saturating_add(asked.unwrap_or(params.trip)),
+            };
+            self.failures.clear();
+        }
+        trips
+    }
+
+    /// Adds a failure; true if they are enough.
+    fn count(&mut self, params: &BreakerParams, now: Timestamp) -> bool {
+        self.failures.push_back(now);
+        while self
+            .failures
+            .front()
+            .is_some_and(|&oldest| now.since(oldest) > params.interval)
+        {
+            self.failures.pop_front();
+        }
+        self.failures.len() >= params.failures.get() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn params() -> BreakerParams {
+        BreakerParams {
+            failures: NonZeroU32::new(3).unwrap(),
+            interval: Duration::from_secs(60),
+            trip: Duration::from_secs(30),
+            ..BreakerParams::default()
+        }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn fail(breaker: &mut Breaker, seconds: u64) -> bool {
+        breaker.record(&params(), BreakerSignal::Failure, false, None, at(seconds))
+    }
+
+    fn tripped() -> Breaker {
+        let mut breaker = Breaker::default();
+        assert!(!fail(&mut breaker, 1) && !fail(&mut breaker, 2) && fail(&mut breaker, 3));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_at_the_configured_number_of_failures_for_the_trip_time() {
+        let breaker = tripped();
+        assert_eq!(breaker.gate(at(3)), Gate::Open { until: at(33) });
+        assert_eq!(breaker.gate(at(32)), Gate::Open { until: at(33) });
+        assert_eq!(breaker.gate(at(33)), Gate::Probe);
+    }
+
+    #[test]
+    fn failures_older_than_the_interval_do_not_count() {
+        let mut breaker = Breaker::default();
+        assert!(!fail(&mut breaker, 1) && !fail(&mut breaker, 2));
+        assert!(!fail(&mut breaker, 63));
+        assert_eq!(breaker.gate(at(63)), Gate::Closed);
+    }
+
+    #[test]
+    fn retry_after_replaces_the_trip_time_only_where_it_is_accepted() {
+        for (accept, until) in [(true, at(8)), (false, at(31))] {
+            let params = BreakerParams {
+                failures: NonZeroU32::MIN,
+                accept_retry_after: accept,
+                ..params()
+            };
+            let mut breaker = Breaker::default();
+            let wait = Some(Duration::from_secs(7));
+            assert!(breaker.record(&params, BreakerSignal::Failure, false, wait, at(1)));
+            assert_eq!(breaker.gate(at(1)), Gate::Open { until });
+        }
+    }
+
+    #[test]
+    fn half_open_lets_exactly_one_probe_through() {
+        let mut breaker = tripped();
+        assert!(!breaker.try_probe(at(32)));
+        assert!(breaker.try_probe(at(33)));
+        assert!(!breaker.try_probe(at(33)));
+        assert_eq!(breaker.gate(at(40)), Gate::Probing);
+    }
+
+    #[test]
+    fn a_probe_that_says_nothing_is_given_back() {
+        for release in [true, false] {
+            let mut breaker = tripped();
+            assert!(breaker.try_probe(at(33)));
+            if release {
+                breaker.release(at(34));
+            } else {
+                breaker.record(&params(), BreakerSignal::Neutral, true, None, at(34));
+            }
+            assert!(breaker.try_probe(at(34)));
+        }
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_again_and_late_failures_do_not_prolong_it() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        assert!(breaker.record(&params(), BreakerSignal::Failure, true, None, at(34)));
+        assert_eq!(breaker.gate(at(34)), Gate::Open { until: at(64) });
+        assert!(!fail(&mut breaker, 50));
+        assert_eq!(breaker.gate(at(50)), Gate::Open { until: at(64) });
+    }
+
+    #[test]
+    fn an_old_request_that_fails_while_the_probe_runs_does_not_end_the_probe() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        assert!(!fail(&mut breaker, 34));
+        breaker.record(&params(), BreakerSignal::Success, false, None, at(34));
+        assert_eq!(breaker.gate(at(34)), Gate::Probing);
+    }
+
+    #[test]
+    fn traffic_comes_back_in_steps() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        breaker.record(&params(), BreakerSignal::Success, true, None, at(33));
+        let mut seen = vec![breaker.gate(at(33))];
+        while !breaker.is_closed() {
+            breaker.record(&params(), BreakerSignal::Success, false, None, at(33));
+            if seen.last() != Some(&breaker.gate(at(33))) {
+                seen.push(breaker.gate(at(33)));
+            }
+        }
+        let ramp = |percent| Gate::Ramp { percent };
+        assert_eq!(seen, [ramp(10), ramp(25), ramp(50), Gate::Closed]);
+    }
+
+    #[test]
+    fn a_quiet_deployment_gets_its_share_back_by_time() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        breaker.record(&params(), BreakerSignal::Success, true, None, at(33));
+        breaker.record(&params(), BreakerSignal::Success, false, None, at(43));
+        assert_eq!(breaker.gate(at(43)), Gate::Ramp { percent: 25 });
+    }
+
+    #[test]
+    fn a_failure_on_the_ramp_opens_it_again() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        breaker.record(&params(), BreakerSignal::Success, true, None, at(33));
+        assert!(fail(&mut breaker, 35));
+        assert_eq!(breaker.gate(at(35)), Gate::Open { until: at(65) });
+    }
+
+    #[test]
+    fn a_breaker_switched_off_by_a_reload_closes() {
+        let mut breaker = tripped();
+        let off = BreakerParams {
+            enabled: false,
+            ..params()
+        };
+        breaker.record(&off, BreakerSignal::Failure, false, None, at(4));
+        assert!(breaker.is_closed());
+    }
+}

@@ -1,0 +1,241 @@
+//! Before a request is sent anywhere: who is it, what does it want, may it, and who could serve it. Whatever
+//! speaks against it is answered here, on a connection that stays open.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, header};
+use pingora::Result;
+use pingora_proxy::Session;
+
+use super::{
+    Gateway, attempt, body,
+    context::{Reply, RequestContext, Wanted},
+    respond,
+};
+use crate::{
+    api::{
+        body::{BodyFacts, inspect},
+        credential::client_credential,
+        error::ApiError,
+        models,
+        operation::{Operation, Route, Shape, Target, route},
+    },
+    config::{
+        client_key::key_hash,
+        compiled::{Access, Client, Model},
+    },
+    ids::ModelName,
+    snapshot::Snapshot,
+};
+
+/// What `auto` stands for, as deployment or as model: the client's default model.
+const AUTO: &str = "auto";
+
+/// Answers itself, or leaves the request with its first deployment chosen. Returns whether it answered.
+pub(super) async fn admit(
+    gateway: &Gateway,
+    session: &mut Session,
+    ctx: &mut RequestContext,
+) -> Result<bool> {
+    if let Reply::Own(error) = std::mem::take(&mut ctx.reply) {
+        respond::error(session, ctx, &error, None).await?;
+        return Ok(true);
+    }
+    match examine(gateway, session, ctx).await {
+        Ok(Admitted::Proceed) => Ok(false),
+        Ok(Admitted::Answer(body)) => {
+            respond::json(session, ctx, 200, body).await?;
+            Ok(true)
+        }
+        Err(Refusal::Client(error)) => Err(error),
+        Err(Refusal::Answer(error, wait)) => {
+            respond::error(session, ctx, &error, wait).await?;
+            Ok(true)
+        }
+    }
+}
+
+enum Admitted {
+    Proceed,
+    Answer(Bytes),
+}
+
+enum Refusal {
+    Answer(ApiError, Option<Duration>),
+    Client(Box<pingora::Error>),
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Answer(error, None)
+    }
+}
+
+impl From<body::Unread> for Refusal {
+    fn from(unread: body::Unread) -> Self {
+        match unread {
+            // Memory is free again as soon as some request has ended.
+            body::Unread::Refused(error) => {
+                let wait = (error.status == 503).then_some(Duration::from_secs(1));
+                Self::Answer(error, wait)
+            }
+            body::Unread::Client(error) => Self::Client(error),
+        }
+    }
+}
+
+async fn examine(
+    gateway: &Gateway,
+    session: &mut Session,
+    ctx: &mut RequestContext,
+) -> std::result::Result<Admitted, Refusal> {
+    let snapshot = ctx.snapshot.clone();
+    let upgrade = session.is_upgrade_req();
+    let request = session.req_header();
+    let client = identify(&snapshot, &request.headers)?;
+    ctx.client = client.map(|client| client.name.clone());
+
+    let uri = request.uri.clone();
+    let target = match route(&request.method, uri.path(), uri.query(), upgrade)? {
+        Route::Model(target) => target,
+        Route::ListModels { .. } => {
+            let listed = snapshot
+                .config
+                .models
+                .iter()
+                .filter(|model| may_use(client, &model.name));
+            return Ok(Admitted::Answer(models::list_body(
+                listed.map(|model| &model.name),
+            )));
+        }
+        Route::GetModel { name, .. } => {
+            let model = find(&snapshot, client, &name)?.1;
+            return Ok(Admitted::Answer(models::model_body(&model.name)));
+        }
+    };
+    let Target {
+        operation,
+        shape,
+        deployment,
+        ..
+    } = target;
+
+    // A model in the path is checked before a byte of the body is read.
+    let named = match deployment.as_deref() {
+        Some(name) => Some(find(&snapshot, client, name)?.0),
+        None => None,
+    };
+    let content_type = session.get_header(header::CONTENT_TYPE).cloned();
+    let body = body::read(
+        session,
+        &snapshot.config.limits,
+        &gateway.buffers,
+        named.is_some(),
+    )
+    .await?;
+    let facts = facts(operation, shape, content_type.as_ref(), &body)?;
+    let pool = match (named, &facts.model) {
+        (Some(pool), _) => pool,
+        (None, Some(model)) => find(&snapshot, client, &model.value)?.0,
+        (None, None) => return Err(ApiError::missing_model().into()),
+    };
+    let wanted = Wanted {
+        pool,
+        operation,
+        shape,
+        facts,
+        body,
+        upgrade,
+    };
+    let now = gateway.clock.now();
+    let first = attempt::first(gateway, &snapshot, &snapshot.pools[pool], &wanted, now);
+    ctx.wanted = Some(wanted);
+    match first {
+        Ok(pick) => {
+            ctx.next = Some(pick);
+            Ok(Admitted::Proceed)
+        }
+        Err((error, wait)) => Err(Refusal::Answer(error, wait)),
+    }
+}
+
+/// A streamed body shows only its beginning, so nothing is learnt from it; and one that the provider finds no
+/// model in (realtime, speech given as form) has none.
+fn facts(
+    operation: Operation,
+    shape: Shape,
+    content_type: Option<&http::HeaderValue>,
+    body: &body::Buffered,
+) -> std::result::Result<BodyFacts, ApiError> {
+    if operation == Operation::Realtime || !body.is_whole() {
+        return Ok(BodyFacts::default());
+    }
+    if body.bytes.is_empty() && shape != Shape::Dated {
+        return Err(ApiError::missing_model());
+    }
+    inspect(
+        content_type.and_then(|value| value.to_str().ok()),
+        &body.bytes,
+    )
+}
+
+/// # Errors
+/// 400 or 401: no credential, two, or an unknown one.
+fn identify<'a>(
+    snapshot: &'a Snapshot,
+    headers: &HeaderMap,
+) -> std::result::Result<Option<&'a Client>, ApiError> {
+    const API_KEY: HeaderName = HeaderName::from_static("api-key");
+    if matches!(snapshot.config.access, Access::Open { .. }) {
+        return Ok(None);
+    }
+    for name in [&API_KEY, &header::AUTHORIZATION] {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(ApiError::conflicting_credentials());
+        }
+    }
+    let bytes = |name| headers.get(name).map(http::HeaderValue::as_bytes);
+    let key = client_credential(bytes(&API_KEY), bytes(&header::AUTHORIZATION))?
+        .ok_or_else(ApiError::missing_api_key)?;
+    snapshot
+        .client_by_key(&key_hash(key))
+        .map(Some)
+        .ok_or_else(ApiError::invalid_api_key)
+}
+
+/// The pool of a model and the model, by name, alias or `auto`.
+///
+/// # Errors
+/// 404 for a model that nobody serves, 403 for one that the client may not use.
+fn find<'a>(
+    snapshot: &'a Snapshot,
+    client: Option<&Client>,
+    name: &str,
+) -> std::result::Result<(usize, &'a Model), ApiError> {
+    let default = match (&snapshot.config.access, client) {
+        (_, Some(client)) => client.default_model.as_ref(),
+        (Access::Open { default_model }, None) => default_model.as_ref(),
+        (Access::Clients(_), None) => None,
+    };
+    let asked = if name == AUTO {
+        default.map_or(name, ModelName::as_str)
+    } else {
+        name
+    };
+    let pool = snapshot
+        .pool_of(asked)
+        .ok_or_else(|| ApiError::model_not_found(name))?;
+    let model = &snapshot.config.models[pool];
+    if may_use(client, &model.name) {
+        Ok((pool, model))
+    } else {
+        Err(ApiError::model_not_allowed(name))
+    }
+}
+
+fn may_use(client: Option<&Client>, model: &ModelName) -> bool {
+    client
+        .and_then(|client| client.models.as_ref())
+        .is_none_or(|models| models.contains(model))
+}

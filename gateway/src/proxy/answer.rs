@@ -1,0 +1,230 @@
+//! A provider's answer on its way to the client: tells success from failure by its head, lets another deployment
+//! answer where that may help, and watches what passes without changing or holding it.
+//!
+//! One answer is held back until its body has come: a 404. Only its body tells a deployment that does not exist
+//! (another endpoint may have it) from a path that does not (nobody has it). Pingora hands a filter the head or a
+//! part of the body, never both, and cannot take a head back; but it drops 1xx heads when told to
+//! (`set_ignore_info_resp`, v1/server.rs prepare_response_header; HTTP/2 always, v2/server.rs
+//! write_response_header). So the head of a 404 goes on as a 103 that never leaves, its body is collected, and at
+//! the end an error makes pingora retry, or `respond` writes what was held.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use pingora::{Error, ErrorType, Result, http::ResponseHeader};
+use pingora_proxy::Session;
+use smallvec::SmallVec;
+
+use super::{
+    Gateway, attempt,
+    context::{Held, Reply, RequestContext},
+    respond,
+};
+use crate::{
+    api::{answer::error_code, error::ApiError, header::forwards_response_header, sse::Tap},
+    clock::Clock,
+    policy::{
+        cause::Cause,
+        outcome::Outcome,
+        retry::Verdict,
+        retry_after::{WaitHeaders, parse},
+    },
+};
+
+/// Larger error bodies are not held; the client gets the gateway's own error.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+/// As much of an error's body is looked at to learn its code.
+const ERROR_BYTES_MAX: usize = 16 * 1024;
+
+pub(super) fn head(
+    gateway: &Gateway,
+    session: &Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestContext,
+) -> Result<()> {
+    let status = response.status.as_u16();
+    if response.status.is_informational() && status != 101 {
+        return Ok(());
+    }
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.status = Some(status);
+    }
+    if status == 404 && has_body(response, session) {
+        ctx.reply = Reply::Held(Held {
+            head: response.clone(),
+            body: BytesMut::new(),
+        });
+        // See the module's documentation. Nothing of this head is seen by anybody.
+        response.set_status(StatusCode::EARLY_HINTS)?;
+        return Ok(());
+    }
+    let outcome = Outcome::of_answer(status, None, retry_after(&response.headers));
+    let Some(cause) = outcome.cause else {
+        attempt::succeeded(gateway, ctx, status);
+        return relay(response, ctx);
+    };
+    if cause == Cause::BadRequest {
+        // What it was shows when its body passes; it is never sent anywhere else.
+        ctx.answer.error_body = Some(BytesMut::new());
+        attempt::succeeded(gateway, ctx, status);
+        return relay(response, ctx);
+    }
+    match attempt::ended(gateway, ctx, outcome, false) {
+        Verdict::Retry => Err(decided(ctx, status, true)),
+        Verdict::Stop(_) if cause == Cause::Auth || (300..400).contains(&status) => {
+            // The client's own credential was good; and a redirect would show it somebody else's door.
+            let error = attempt::own_error(ctx);
+            attempt::reply_with(ctx, error);
+            Err(decided(ctx, status, false))
+        }
+        Verdict::Stop(_) => {
+            let now = gateway.clock.now();
+            if let Some(wait) = attempt::wait(ctx, now) {
+                respond::set_wait(response, wait)?;
+            }
+            relay(response, ctx)
+        }
+    }
+}
+
+pub(super) fn body(
+    gateway: &Gateway,
+    body: &mut Option<Bytes>,
+    end_of_stream: bool,
+    ctx: &mut RequestContext,
+) -> Result<()> {
+    if let Reply::Held(held) = &mut ctx.reply {
+        let chunk = body.take().unwrap_or_default();
+        if held.body.len() + chunk.len() > HELD_BYTES_MAX {
+            let error = attempt::own_error(ctx);
+            attempt::reply_with(ctx, error);
+            return Err(decided(ctx, 502, false));
+        }
+        held.body.extend_from_slice(&chunk);
+        return if end_of_stream {
+            Err(judge_held(gateway, ctx))
+        } else {
+            Ok(())
+        };
+    }
+    let Some(chunk) = body else { return Ok(()) };
+    let now = gateway.clock.now();
+    let facts = &mut ctx.answer;
+    facts.bytes += chunk.len() as u64;
+    if facts.first_byte.is_none() && !chunk.is_empty() {
+        facts.first_byte = Some(now);
+    }
+    if let Some(tap) = &mut facts.tap {
+        tap.feed(chunk);
+    }
+    if let Some(start) = &mut facts.error_body {
+        let room = ERROR_BYTES_MAX - start.len();
+        start.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    let started = ctx.started;
+    let total = ctx.pool().map(|pool| pool.model.timeouts.total);
+    let tunnel = ctx.wanted.as_ref().is_some_and(|wanted| wanted.upgrade);
+    if !tunnel && total.is_some_and(|total| now.since(started) > total) {
+        return Err(
+            Error::explain(ErrorType::ReadTimedout, "the request's total time is over").into_up(),
+        );
+    }
+    Ok(())
+}
+
+/// A held 404 is complete: is the deployment missing, or what the client asked for?
+fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
+    let Reply::Held(held) = &ctx.reply else {
+        return decided(ctx, 500, false);
+    };
+    let code = error_code(&held.body).map(std::borrow::Cow::into_owned);
+    let outcome = Outcome::of_answer(404, code.as_deref(), retry_after(&held.head.headers));
+    let verdict = attempt::ended(gateway, ctx, outcome, false);
+    ctx.answer.error_code = code;
+    if verdict == Verdict::Retry {
+        ctx.reply = Reply::None;
+        return decided(ctx, 404, true);
+    }
+    decided(ctx, 404, false)
+}
+
+/// The error that ends an attempt whose fate is decided; `failure` lets it pass.
+fn decided(ctx: &mut RequestContext, status: u16, retry: bool) -> Box<Error> {
+    ctx.decided = true;
+    let mut error = Error::explain(ErrorType::HTTPStatus(status), "the answer of a provider");
+    error.set_retry(retry);
+    error
+}
+
+/// Readies the head for the client.
+fn relay(response: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+    ctx.answer.status = response.status.as_u16();
+    let events = response
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    if events {
+        ctx.answer.tap = Some(Tap::default());
+    }
+    dress(response, ctx)
+}
+
+/// Removes what concerns only the provider and adds what the gateway says about the answer.
+pub(super) fn dress(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    let upgrade = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    let framing = [
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+    ];
+    let unwanted: SmallVec<[HeaderName; 4]> = response
+        .headers
+        .keys()
+        .filter(|name| !forwards_response_header(name.as_str()))
+        .filter(|name| !(framing[0] == **name || upgrade && framing.contains(name)))
+        .cloned()
+        .collect();
+    for name in unwanted {
+        response.remove_header(&name);
+    }
+    if ctx.snapshot.config.response_headers {
+        respond::add_route_headers(response, ctx)?;
+    }
+    Ok(())
+}
+
+fn has_body(response: &ResponseHeader, session: &Session) -> bool {
+    if session.req_header().method == http::Method::HEAD {
+        return false;
+    }
+    let headers = &response.headers;
+    // An HTTP/2 answer without a length may have ended with its head, which a filter is not told.
+    headers.get(header::CONTENT_LENGTH).map_or_else(
+        || headers.contains_key(header::TRANSFER_ENCODING),
+        |length| length.as_bytes() != b"0",
+    )
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let wait = WaitHeaders {
+        retry_after_ms: text("retry-after-ms"),
+        retry_after: text("retry-after"),
+        reset_requests: text("x-ratelimit-reset-requests"),
+        reset_tokens: text("x-ratelimit-reset-tokens"),
+    };
+    parse(wait, Clock::unix_now())
+}
+
+/// For the log: which of the client's mistakes a passed 4xx was.
+pub(super) fn learn_error_code(ctx: &mut RequestContext) {
+    if let Some(start) = ctx.answer.error_body.take() {
+        ctx.answer.error_code = error_code(&start).map(std::borrow::Cow::into_owned);
+    }
+}
+
+/// Used where a held answer turned out not to be complete.
+pub(super) fn forget_held(ctx: &mut RequestContext, error: ApiError) {
+    if matches!(ctx.reply, Reply::Held(_)) {
+        ctx.reply = Reply::Own(error);
+    }
+}

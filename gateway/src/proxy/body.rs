@@ -1,0 +1,248 @@
+//! The request body: read before an endpoint is chosen, kept for replay, sent to each attempt. The one file that
+//! knows how to make pingora do that, so that it can be deleted when pingora can.
+//!
+//! Pingora 0.9.1 sends a body that was read early only if its retry buffer holds it, and that buffer takes 64 KiB
+//! (`BODY_BUF_LIMIT`, v1/common.rs, private): with one byte more the request hangs. So the buffer is enabled only
+//! before the read that brings the last 64 KiB; on every attempt pingora then calls `request_body_filter` once
+//! with that tail (proxy_h1.rs: only `if buffer.is_some() || is_body_empty()`), and [`inject`] puts the whole body
+//! in its place. Guarded by the test `a_large_body_survives_two_failing_endpoints`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::Error;
+use pingora_proxy::Session;
+use prometheus::IntGauge;
+use tokio::time::timeout;
+
+use super::context::RequestContext;
+use crate::{api::error::ApiError, config::compiled::Limits};
+
+/// Size of pingora's retry buffer, and of the largest body without a length that can be replayed.
+const PINGORA_BUFFER_BYTES: usize = 64 * 1024;
+/// What a body gets at first; it grows with what arrives, not with what was promised.
+const FIRST_BYTES: usize = 256 * 1024;
+
+/// The memory that request bodies may take, over all requests.
+#[derive(Clone)]
+pub struct BufferPool {
+    used: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
+
+impl BufferPool {
+    pub(super) fn new(gauge: IntGauge) -> Self {
+        Self {
+            used: Arc::default(),
+            gauge,
+        }
+    }
+
+    fn share(&self) -> Share {
+        Share {
+            pool: self.clone(),
+            bytes: 0,
+        }
+    }
+}
+
+/// What one request has taken of the pool; given back on drop.
+struct Share {
+    pool: BufferPool,
+    bytes: usize,
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize, bytes_max: usize) -> Result<(), ApiError> {
+        let before = self.pool.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        self.pool.gauge.add(bytes.try_into().unwrap_or(i64::MAX));
+        // What was added is given back on drop.
+        if before + bytes > bytes_max {
+            Err(ApiError::gateway_busy())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.pool
+            .gauge
+            .sub(self.bytes.try_into().unwrap_or(i64::MAX));
+    }
+}
+
+/// A body as it was read.
+pub(super) struct Buffered {
+    pub(super) bytes: Bytes,
+    rest: Rest,
+    _share: Share,
+}
+
+enum Rest {
+    /// All of it was read.
+    None,
+    /// More than can be kept is still to come, straight to one endpoint.
+    Waiting,
+    /// It is on its way: no other attempt can be made.
+    Sent,
+}
+
+impl Buffered {
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.rest, Rest::None)
+    }
+
+    /// Whether the request can be sent (again).
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(self.rest, Rest::Sent)
+    }
+}
+
+/// Why there is no body to go on with.
+pub(super) enum Unread {
+    Refused(ApiError),
+    /// The client's connection failed.
+    Client(Box<Error>),
+}
+
+impl From<ApiError> for Unread {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Reads the body. `streamable`: the model is known without it, so one that is too long to keep may be streamed.
+pub(super) async fn read(
+    session: &mut Session,
+    limits: &Limits,
+    pool: &BufferPool,
+    streamable: bool,
+) -> Result<Buffered, Unread> {
+    let share = pool.share();
+    if session.is_body_empty() {
+        return Ok(Buffered {
+            bytes: Bytes::new(),
+            rest: Rest::None,
+            _share: share,
+        });
+    }
+    let length = content_length(session);
+    if length.is_some_and(|length| length > limits.body_bytes_max) {
+        return Err(ApiError::body_too_large(limits.body_bytes_max).into());
+    }
+    // Pingora does not answer this when the body is read in a filter; curl then waits a second.
+    if session.get_header(header::EXPECT).is_some() {
+        session
+            .write_continue_response()
+            .await
+            .map_err(|error| Unread::Client(error.into_down()))?;
+    }
+    // HTTP/2 has no read timeout in pingora, and on HTTP/1.1 it is one for each read.
+    match timeout(
+        limits.client_body,
+        read_all(session, limits, share, length, streamable),
+    )
+    .await
+    {
+        Ok(read) => read,
+        Err(_) => Err(slow(limits.client_body).into()),
+    }
+}
+
+fn slow(limit: Duration) -> ApiError {
+    ApiError::request_timeout(limit.as_secs())
+}
+
+async fn read_all(
+    session: &mut Session,
+    limits: &Limits,
+    mut share: Share,
+    length: Option<usize>,
+    streamable: bool,
+) -> Result<Buffered, Unread> {
+    let mut body = BytesMut::with_capacity(length.unwrap_or(4096).min(FIRST_BYTES));
+    loop {
+        let last_read = match length {
+            Some(length) => length.saturating_sub(body.len()) <= PINGORA_BUFFER_BYTES,
+            None => body.is_empty(),
+        };
+        if last_read {
+            session.downstream_session.enable_retry_buffering();
+        }
+        let read = session
+            .read_request_body()
+            .await
+            .map_err(|error| Unread::Client(error.into_down()))?;
+        let Some(chunk) = read else { break };
+        if body.len() + chunk.len() > limits.body_bytes_max {
+            return Err(ApiError::body_too_large(limits.body_bytes_max).into());
+        }
+        share.grow(chunk.len(), limits.buffered_bytes_max)?;
+        body.extend_from_slice(&chunk);
+        if length.is_none() && body.len() > PINGORA_BUFFER_BYTES {
+            // Once the end was read pingora would wait for it for ever.
+            if !streamable || session.is_body_done() {
+                return Err(ApiError::length_required().into());
+            }
+            return Ok(Buffered {
+                bytes: body.freeze(),
+                rest: Rest::Waiting,
+                _share: share,
+            });
+        }
+    }
+    if !body.is_empty() && session.downstream_session.get_retry_buffer().is_none() {
+        tracing::error!("a body was read that cannot be replayed");
+        return Err(ApiError::internal_error().into());
+    }
+    Ok(Buffered {
+        bytes: body.freeze(),
+        rest: Rest::None,
+        _share: share,
+    })
+}
+
+fn content_length(session: &Session) -> Option<usize> {
+    session
+        .get_header(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// Puts the body of this attempt where pingora has its own copy of a part of it.
+pub(super) fn inject(session: &Session, body: &mut Option<Bytes>, ctx: &mut RequestContext) {
+    let (Some(wanted), Some(attempt)) = (&mut ctx.wanted, &ctx.attempt) else {
+        return;
+    };
+    // Bytes of a tunnel pass here as well.
+    if session.was_upgraded() {
+        return;
+    }
+    match wanted.body.rest {
+        Rest::None => {
+            if !attempt.outgoing.is_empty() {
+                *body = Some(attempt.outgoing.clone());
+            }
+        }
+        Rest::Waiting => {
+            let mut first = BytesMut::from(&*attempt.outgoing);
+            first.extend_from_slice(body.as_deref().unwrap_or_default());
+            *body = Some(first.freeze());
+            wanted.body.rest = Rest::Sent;
+        }
+        Rest::Sent => {}
+    }
+}

@@ -1,0 +1,216 @@
+//! What is remembered about one request, from its head to its log line.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::{Bytes, BytesMut};
+use pingora::http::ResponseHeader;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+
+use super::body::Buffered;
+use crate::{
+    api::{
+        body::BodyFacts,
+        error::ApiError,
+        operation::{Operation, Shape, Target},
+        sse::Tap,
+        table::{ModelPlace, UrlForm, model_place, url_form},
+    },
+    clock::Timestamp,
+    config::compiled::EndpointKind,
+    ids::ClientName,
+    policy::{cause::Cause, outcome::Outcome, retry::Stop},
+    pool::{Pick, Place, Pool},
+    snapshot::Snapshot,
+    state::Lease,
+};
+
+pub struct RequestContext {
+    pub(super) started: Timestamp,
+    /// Taken once; a reload in between does not concern this request.
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) client: Option<ClientName>,
+    /// What the request wants, once that is known.
+    pub(super) wanted: Option<Wanted>,
+    /// Deployments tried, the one under way included.
+    pub(super) tried: SmallVec<[Place; 4]>,
+    /// Attempts that are over, for the log.
+    pub(super) history: SmallVec<[Tried; 2]>,
+    /// Chosen for the next attempt.
+    pub(super) next: Option<Pick>,
+    pub(super) attempt: Option<Attempt>,
+    /// A failure that may turn out to be the request's own fault: recorded only when it did not.
+    pub(super) suspect: Option<Suspect>,
+    pub(super) reply: Reply,
+    pub(super) stopped: Option<Stop>,
+    pub(super) answer: AnswerFacts,
+    /// The error now on its way through pingora was made by us: its fate is decided.
+    pub(super) decided: bool,
+    _counted: Counted,
+}
+
+/// A request whose pool is known.
+pub(super) struct Wanted {
+    /// Place of its pool in the snapshot.
+    pub(super) pool: usize,
+    pub(super) operation: Operation,
+    pub(super) shape: Shape,
+    pub(super) facts: BodyFacts,
+    pub(super) body: Buffered,
+    pub(super) upgrade: bool,
+}
+
+impl Wanted {
+    /// How an endpoint of this kind is asked, if it can be.
+    pub(super) fn url_form(&self, kind: EndpointKind) -> Option<UrlForm> {
+        let form = url_form(kind, self.operation, self.shape)?;
+        // A body that is streamed through cannot be rewritten.
+        let rewritten = model_place(form, self.operation) == ModelPlace::Body;
+        (self.body.is_whole() || !rewritten).then_some(form)
+    }
+
+    pub(super) fn serves(&self, snapshot: &Snapshot, endpoint: usize) -> bool {
+        self.url_form(snapshot.upstreams[endpoint].endpoint.kind)
+            .is_some()
+    }
+
+    pub(super) fn target<'a>(&self, query: Option<&'a str>) -> Target<'a> {
+        Target {
+            operation: self.operation,
+            shape: self.shape,
+            deployment: None,
+            query,
+        }
+    }
+}
+
+/// The attempt under way.
+pub(super) struct Attempt {
+    pub(super) place: Place,
+    pub(super) lease: Lease,
+    pub(super) started: Timestamp,
+    /// Status of the answer, once its head has come.
+    pub(super) status: Option<u16>,
+    /// Times it was sent again because a kept-alive connection had died.
+    pub(super) stale: u8,
+    /// The body as it goes to this deployment.
+    pub(super) outgoing: Bytes,
+}
+
+/// An attempt that is over.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub(super) place: Place,
+    pub(super) cause: Option<Cause>,
+    pub(super) status: Option<u16>,
+    pub(super) millis: u64,
+}
+
+pub(super) struct Suspect {
+    pub(super) outcome: Outcome,
+    pub(super) lease: Lease,
+    pub(super) place: Place,
+}
+
+/// What the gateway itself answers when pingora gives up.
+#[derive(Default)]
+pub(super) enum Reply {
+    #[default]
+    None,
+    Own(ApiError),
+    /// A provider's answer that was held back until its body told what it is.
+    Held(Held),
+}
+
+pub(super) struct Held {
+    pub(super) head: ResponseHeader,
+    pub(super) body: BytesMut,
+}
+
+/// What passed to the client.
+#[derive(Default)]
+pub(super) struct AnswerFacts {
+    pub(super) status: u16,
+    pub(super) bytes: u64,
+    pub(super) first_byte: Option<Timestamp>,
+    /// Watches a stream of events.
+    pub(super) tap: Option<Tap>,
+    /// The start of an error's body, to learn its code.
+    pub(super) error_body: Option<BytesMut>,
+    pub(super) error_code: Option<String>,
+    /// Broke off after it had begun.
+    pub(super) cut: bool,
+}
+
+impl RequestContext {
+    pub(super) fn new(requests: &Requests, started: Timestamp, snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            started,
+            snapshot,
+            client: None,
+            wanted: None,
+            tried: SmallVec::new(),
+            history: SmallVec::new(),
+            next: None,
+            attempt: None,
+            suspect: None,
+            reply: Reply::None,
+            stopped: None,
+            answer: AnswerFacts::default(),
+            decided: false,
+            _counted: requests.count(),
+        }
+    }
+
+    pub(super) fn pool(&self) -> Option<&Pool> {
+        self.wanted
+            .as_ref()
+            .map(|wanted| &self.snapshot.pools[wanted.pool])
+    }
+}
+
+/// Counts the requests under way, so that a stop can wait for the last one.
+#[derive(Clone, Default)]
+pub struct Requests(Arc<Counter>);
+
+#[derive(Default)]
+struct Counter {
+    under_way: AtomicUsize,
+    ended: Notify,
+}
+
+impl Requests {
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.0.under_way.load(Ordering::Acquire)
+    }
+
+    /// Returns when no request is under way.
+    pub async fn none_left(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            if self.under_way() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    fn count(&self) -> Counted {
+        self.0.under_way.fetch_add(1, Ordering::AcqRel);
+        Counted(self.0.clone())
+    }
+}
+
+struct Counted(Arc<Counter>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
+}

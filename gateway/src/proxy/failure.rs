@@ -1,0 +1,136 @@
+//! Turns pingora's errors into what an attempt was. The three ways in which an attempt fails meet in
+//! `attempt::ended`; here is only the translation.
+
+use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::Session;
+
+use super::{Gateway, answer, attempt, context::RequestContext};
+use crate::policy::{cause::Cause, outcome::Outcome, retry::Verdict};
+
+/// No connection: nothing of the request was sent.
+pub(super) fn no_connection(
+    gateway: &Gateway,
+    ctx: &mut RequestContext,
+    mut error: Box<Error>,
+) -> Box<Error> {
+    let outcome = Outcome::without_answer(cause_of_connect(&error));
+    let verdict = attempt::ended(gateway, ctx, outcome, false);
+    error.set_retry(verdict == Verdict::Retry);
+    error
+}
+
+/// Something broke after the connection was made: at the provider, at the client, or in a filter of ours.
+pub(super) fn while_proxying(
+    gateway: &Gateway,
+    session: &Session,
+    ctx: &mut RequestContext,
+    mut error: Box<Error>,
+    client_reused: bool,
+) -> Box<Error> {
+    if ctx.decided {
+        return error;
+    }
+    let committed = session.response_written().is_some();
+    let status = ctx.attempt.as_ref().and_then(|attempt| attempt.status);
+    let cause = match error.esource() {
+        // Also a client that left while the provider was still thinking.
+        ErrorSource::Downstream => Cause::ClientGone,
+        ErrorSource::Internal => Cause::Gateway,
+        ErrorSource::Upstream | ErrorSource::Unset => {
+            if client_reused
+                && !committed
+                && is_dead_connection(&error)
+                && attempt::again(gateway, ctx)
+            {
+                error.set_retry(true);
+                return error;
+            }
+            cause_of_break(&error, status.is_some())
+        }
+    };
+    if cause == Cause::ClientGone {
+        gateway.metrics.clients_gone.inc();
+    } else if committed {
+        gateway.metrics.answers_cut.inc();
+        ctx.answer.cut = true;
+    }
+    let outcome = Outcome {
+        cause: Some(cause),
+        status,
+        retry_after: None,
+    };
+    let verdict = attempt::ended(gateway, ctx, outcome, committed);
+    let words = attempt::own_error(ctx);
+    answer::forget_held(ctx, words);
+    error.set_retry(verdict == Verdict::Retry);
+    error
+}
+
+fn cause_of_connect(error: &Error) -> Cause {
+    match error.etype() {
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::InvalidCert
+        | ErrorType::HandshakeError
+        | ErrorType::TLSWantX509Lookup => Cause::Tls,
+        _ => Cause::Connect,
+    }
+}
+
+fn cause_of_break(error: &Error, has_status: bool) -> Cause {
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout if !has_status => Cause::Timeout,
+        ErrorType::InternalError => Cause::Gateway,
+        _ => Cause::Stall,
+    }
+}
+
+/// The kinds of failure that a connection closed by the other side shows at its next use.
+fn is_dead_connection(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ConnectionClosed
+            | ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::H2Error
+            | ErrorType::H2Downgrade
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_connection_is_told_apart_from_a_failed_handshake() {
+        for (etype, cause) in [
+            (ErrorType::ConnectTimedout, Cause::Connect),
+            (ErrorType::ConnectRefused, Cause::Connect),
+            (ErrorType::ConnectNoRoute, Cause::Connect),
+            (ErrorType::TLSHandshakeFailure, Cause::Tls),
+            (ErrorType::TLSHandshakeTimedout, Cause::Tls),
+            (ErrorType::InvalidCert, Cause::Tls),
+        ] {
+            assert_eq!(
+                cause_of_connect(&Error::new(etype.clone())),
+                cause,
+                "{etype:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn silence_before_the_answer_is_a_timeout_and_inside_it_a_stall() {
+        let timeout = Error::new(ErrorType::ReadTimedout);
+        assert_eq!(cause_of_break(&timeout, false), Cause::Timeout);
+        assert_eq!(cause_of_break(&timeout, true), Cause::Stall);
+        assert_eq!(
+            cause_of_break(&Error::new(ErrorType::ConnectionClosed), false),
+            Cause::Stall
+        );
+        assert_eq!(
+            cause_of_break(&Error::new(ErrorType::InvalidHTTPHeader), false),
+            Cause::Stall
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! Refuses requests that two HTTP parsers could read differently, and sets the deadlines of the client's
+//! connection. Pingora 0.9.1 is lenient here (tried against raw sockets): it accepts content-length beside
+//! transfer-encoding, repeated lengths, a missing host, and it keeps idle connections for ever after their first
+//! request (v1/server.rs respect_keepalive).
+
+use http::{HeaderMap, Method, Version, header};
+use pingora_proxy::Session;
+
+use super::context::{Reply, RequestContext};
+use crate::api::error::ApiError;
+
+/// Runs before anything of the request is looked at. A refusal is answered by `admit`.
+pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) {
+    let limits = &ctx.snapshot.config.limits;
+    let request = session.req_header();
+    let keeps_alive = session.get_keepalive().is_some();
+    let problem = problem(&request.method, request.version, &request.headers).or_else(|| {
+        too_large(
+            request.raw_path(),
+            &request.headers,
+            limits.header_bytes_max,
+        )
+    });
+    let downstream = &mut session.downstream_session;
+    if keeps_alive {
+        downstream.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
+    }
+    downstream.set_read_timeout(Some(limits.client_read));
+    downstream.set_write_timeout(Some(limits.client_read));
+    downstream.set_total_drain_timeout(Some(limits.client_read));
+    // A provider's 1xx answers are its own affair with the gateway, and `answer::hold` needs a status that
+    // does not go out.
+    downstream.set_ignore_info_resp(true);
+    if let Some(reason) = problem {
+        downstream.set_keepalive(None);
+        ctx.reply = Reply::Own(reason);
+    }
+}
+
+fn problem(method: &Method, version: Version, headers: &HeaderMap) -> Option<ApiError> {
+    let count = |name| headers.get_all(name).iter().count();
+    let reason = if version < Version::HTTP_2 && count(header::HOST) != 1 {
+        "exactly one host header is required"
+    } else if headers.contains_key(header::CONTENT_LENGTH)
+        && headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        "content-length and transfer-encoding exclude each other"
+    } else if count(header::CONTENT_LENGTH) > 1 || !plain_length(headers) {
+        "content-length must be one number"
+    } else if count(header::TRANSFER_ENCODING) > 1 || !only_chunked(headers) {
+        "the only transfer-encoding is chunked"
+    } else if !matches!(
+        *method,
+        Method::GET
+            | Method::POST
+            | Method::HEAD
+            | Method::DELETE
+            | Method::OPTIONS
+            | Method::PUT
+            | Method::PATCH
+    ) {
+        "the method is not one of HTTP's own"
+    } else {
+        return None;
+    };
+    Some(ApiError::malformed_request(reason))
+}
+
+fn plain_length(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .is_none_or(|value| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit))
+}
+
+fn only_chunked(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::TRANSFER_ENCODING)
+        .is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+fn too_large(path: &[u8], headers: &HeaderMap, bytes_max: usize) -> Option<ApiError> {
+    let bytes = path.len()
+        + headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum::<usize>();
+    (bytes > bytes_max).then(|| ApiError::header_too_large(bytes_max))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn refused(lines: &[(&'static str, &'static str)]) -> bool {
+        let headers: HeaderMap = lines
+            .iter()
+            .map(|&(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        // `collect` keeps repeated names only through `append`.
+        let mut all = HeaderMap::new();
+        for &(name, value) in lines {
+            all.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        assert!(headers.len() <= all.len());
+        problem(&Method::POST, Version::HTTP_11, &all).is_some()
+    }
+
+    #[test]
+    fn requests_that_could_be_read_in_two_ways_are_refused() {
+        let host = ("host", "gateway");
+        for (lines, expected) in [
+            (vec![host], false),
+            (vec![host, ("content-length", "2")], false),
+            (vec![host, ("transfer-encoding", "Chunked")], false),
+            (vec![], true),
+            (vec![host, host], true),
+            (
+                vec![
+                    host,
+                    ("content-length", "2"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                true,
+            ),
+            (
+                vec![host, ("content-length", "2"), ("content-length", "2")],
+                true,
+            ),
+            (vec![host, ("content-length", "2, 2")], true),
+            (vec![host, ("content-length", "+2")], true),
+            (vec![host, ("content-length", "")], true),
+            (vec![host, ("transfer-encoding", "gzip, chunked")], true),
+            (
+                vec![
+                    host,
+                    ("transfer-encoding", "chunked"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                true,
+            ),
+        ] {
+            assert_eq!(refused(&lines), expected, "{lines:?}");
+        }
+        assert!(problem(&Method::TRACE, Version::HTTP_2, &HeaderMap::new()).is_some());
+        assert!(problem(&Method::POST, Version::HTTP_2, &HeaderMap::new()).is_none());
+    }
+}

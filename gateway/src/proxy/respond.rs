@@ -1,0 +1,158 @@
+//! What the gateway itself says to a client: its own errors in the OpenAI shape, small JSON answers, and a
+//! provider's answer that was held back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header;
+use pingora::{Error, ErrorSource, Result, http::ResponseHeader};
+use pingora_proxy::{FailToProxy, Session};
+
+use super::{
+    answer::dress,
+    attempt,
+    context::{Held, Reply, RequestContext},
+};
+use crate::{api::error::ApiError, clock::Timestamp};
+
+/// The openai Python SDK gives up at once on a longer wait.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+/// "Now" would be read as no time at all by the SDKs.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// The end of a request that pingora gave up. Writes what is to be said, if the client is still there and has
+/// heard nothing yet.
+pub(super) async fn after_failure(
+    session: &mut Session,
+    error: &Error,
+    ctx: &mut RequestContext,
+    now: Timestamp,
+) -> FailToProxy {
+    let silent =
+        session.response_written().is_some() || *error.esource() == ErrorSource::Downstream;
+    if !silent {
+        // Pingora closes the connection after this hook whatever is returned here, so the client is told.
+        session.downstream_session.set_keepalive(None);
+        let written = match std::mem::take(&mut ctx.reply) {
+            Reply::Held(held) => write_held(session, ctx, held).await,
+            Reply::Own(words) => own(session, ctx, &words, now).await,
+            Reply::None => {
+                let words = attempt::own_error(ctx);
+                own(session, ctx, &words, now).await
+            }
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "the client left before it was answered");
+        }
+    } else if session.response_written().is_none() && *error.esource() == ErrorSource::Downstream {
+        // A request that could not be read: the client may still be listening.
+        let words = ApiError::malformed_request("the request body could not be read");
+        session.downstream_session.set_keepalive(None);
+        let _ = self::error(session, ctx, &words, None).await;
+    }
+    FailToProxy {
+        error_code: ctx.answer.status,
+        can_reuse_downstream: false,
+    }
+}
+
+async fn own(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    words: &ApiError,
+    now: Timestamp,
+) -> Result<()> {
+    let wait = attempt::wait(ctx, now).filter(|_| matches!(words.status, 429 | 503));
+    error(session, ctx, words, wait).await
+}
+
+/// Answers with one of the gateway's own errors. `wait`: when to come back.
+pub(super) async fn error(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    error: &ApiError,
+    wait: Option<Duration>,
+) -> Result<()> {
+    let mut head = head(error.status)?;
+    if let Some(allow) = error.allow {
+        head.insert_header(header::ALLOW, allow)?;
+    }
+    if error.status == 401 {
+        head.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
+    }
+    if let Some(wait) = wait {
+        set_wait(&mut head, wait)?;
+    }
+    ctx.answer.error_code = Some(error.code.to_owned());
+    write(session, ctx, head, error.body()).await
+}
+
+pub(super) async fn json(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    status: u16,
+    body: Bytes,
+) -> Result<()> {
+    let head = head(status)?;
+    write(session, ctx, head, body).await
+}
+
+fn head(status: u16) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(8))?;
+    head.insert_header(header::CONTENT_TYPE, "application/json")?;
+    Ok(head)
+}
+
+async fn write(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    mut head: ResponseHeader,
+    body: Bytes,
+) -> Result<()> {
+    if ctx.snapshot.config.response_headers && !ctx.tried.is_empty() {
+        add_route_headers(&mut head, ctx)?;
+    }
+    send(session, ctx, head, body).await
+}
+
+async fn write_held(session: &mut Session, ctx: &mut RequestContext, held: Held) -> Result<()> {
+    let Held { mut head, body } = held;
+    dress(&mut head, ctx)?;
+    head.remove_header(&header::TRANSFER_ENCODING);
+    send(session, ctx, head, body.freeze()).await
+}
+
+async fn send(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    mut head: ResponseHeader,
+    body: Bytes,
+) -> Result<()> {
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    ctx.answer.status = head.status.as_u16();
+    ctx.answer.bytes = body.len() as u64;
+    session
+        .write_response_header(Box::new(head), body.is_empty())
+        .await?;
+    if !body.is_empty() {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// `retry-after` in whole seconds, rounded up, and `retry-after-ms` for the SDKs that know it.
+pub(super) fn set_wait(head: &mut ResponseHeader, wait: Duration) -> Result<()> {
+    let wait = wait.clamp(WAIT_MIN, WAIT_MAX);
+    let millis = wait.as_millis();
+    head.insert_header(header::RETRY_AFTER, millis.div_ceil(1000).to_string())?;
+    head.insert_header("retry-after-ms", millis.to_string())
+}
+
+/// Who answered, and at which attempt.
+pub(super) fn add_route_headers(head: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    if let (Some(pool), Some(&place)) = (ctx.pool(), ctx.tried.last()) {
+        let endpoint = &ctx.snapshot.upstreams[pool.member(place).endpoint].endpoint;
+        head.insert_header("x-tokenweir-endpoint", endpoint.name.as_str())?;
+    }
+    head.insert_header("x-tokenweir-attempts", ctx.tried.len().to_string())
+}

@@ -1,0 +1,99 @@
+//! Makes the client's request the gateway's own: path and model of the chosen deployment, its host, its one
+//! credential, and of the client's headers what may go on.
+
+use http::{HeaderName, Uri, header};
+use pingora::{Error, ErrorType, OrErr, Result, http::RequestHeader};
+use pingora_proxy::Session;
+use smallvec::SmallVec;
+
+use super::context::RequestContext;
+use crate::api::{
+    body::with_model,
+    header::{forwarded_subprotocols, forwards_request_header, named_by_connection},
+    table::{ModelPlace, model_place, upstream_path_and_query},
+};
+
+pub(super) fn request(
+    session: &Session,
+    request: &mut RequestHeader,
+    ctx: &mut RequestContext,
+) -> Result<()> {
+    let (Some(wanted), Some(attempt)) = (&ctx.wanted, &mut ctx.attempt) else {
+        return Err(Error::explain(
+            ErrorType::InternalError,
+            "no attempt is under way",
+        ));
+    };
+    let pool = &ctx.snapshot.pools[wanted.pool];
+    let member = pool.member(attempt.place);
+    let upstream = &ctx.snapshot.upstreams[member.endpoint];
+    let endpoint = &upstream.endpoint;
+    let form = wanted.url_form(endpoint.kind).ok_or_else(|| {
+        Error::explain(ErrorType::InternalError, "the endpoint cannot serve this")
+    })?;
+
+    let client_uri = &session.req_header().uri;
+    let target = wanted.target(client_uri.query());
+    let url = upstream_path_and_query(
+        form,
+        &endpoint.url.base_path,
+        &target,
+        &member.deployment,
+        endpoint.api_version.as_deref(),
+    );
+    request.set_uri(
+        url.parse::<Uri>()
+            .or_err(ErrorType::InternalError, "building the upstream URL")?,
+    );
+
+    remove_headers(session, request, wanted.upgrade);
+    request.insert_header(header::HOST, upstream.host.clone())?;
+    if let Some((name, value)) = &upstream.credential {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+
+    attempt.outgoing = match model_place(form, wanted.operation) {
+        ModelPlace::Body => with_model(&wanted.body.bytes, &wanted.facts, &member.deployment),
+        ModelPlace::Path | ModelPlace::Query => wanted.body.bytes.clone(),
+    };
+    if !attempt.outgoing.is_empty() && wanted.body.is_whole() {
+        request.remove_header(&header::TRANSFER_ENCODING);
+        request.insert_header(header::CONTENT_LENGTH, attempt.outgoing.len())?;
+    }
+    Ok(())
+}
+
+/// Removes what must not go on. What makes up the message itself (length, upgrade) was put in order by pingora
+/// and stays.
+fn remove_headers(session: &Session, request: &mut RequestHeader, upgrade: bool) {
+    let connection = session
+        .get_header(header::CONNECTION)
+        .and_then(|value| value.to_str().ok());
+    let framing = [
+        header::TRANSFER_ENCODING,
+        header::CONTENT_LENGTH,
+        header::HOST,
+    ];
+    let tunnel = [header::CONNECTION, header::UPGRADE];
+    let unwanted: SmallVec<[HeaderName; 8]> = request
+        .headers
+        .keys()
+        .filter(|name| !(framing.contains(name) || upgrade && tunnel.contains(name)))
+        .filter(|name| {
+            !forwards_request_header(name.as_str())
+                || connection
+                    .is_some_and(|connection| named_by_connection(connection, name.as_str()))
+        })
+        .cloned()
+        .collect();
+    for name in unwanted {
+        request.remove_header(&name);
+    }
+    if upgrade
+        && let Some(offered) = session.get_header(header::SEC_WEBSOCKET_PROTOCOL)
+        && let Some(kept) = offered.to_str().ok().and_then(forwarded_subprotocols)
+    {
+        // The name is the client's own, so it can be written again.
+        let _ = request.insert_header(header::SEC_WEBSOCKET_PROTOCOL, kept);
+    }
+}

@@ -1,0 +1,247 @@
+//! The configuration linked to live state: what a request sees. Immutable, index-linked, swapped as a whole; a
+//! request takes it once and keeps it. All that can be prepared is prepared here, so the request path sorts,
+//! formats and looks up nothing that does not depend on the request.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::upstreams::peer::{ALPN, HttpPeer};
+
+use crate::{
+    config::compiled::{Access, Client, Compiled, CredentialKind, Endpoint, EndpointKind, Model},
+    ids::ModelName,
+    metrics::{Metrics, ModelMetrics},
+    pool::{Member, Pool, Tier},
+    resolve::{Addresses, Resolver},
+    secret::Secret,
+    state::{EndpointKey, Registry},
+};
+
+/// Kept shorter than what Azure's front ends keep, so that it is we who close an idle connection.
+const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+/// Finds a peer that vanished without a word: below the four minutes after which Azure's balancers forget.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Concurrent requests on one HTTP/2 connection to an endpoint; pingora's default is 1.
+const H2_STREAMS_MAX: usize = 100;
+
+#[derive(Debug)]
+pub struct Snapshot {
+    pub config: Compiled,
+    /// In the order of the configuration.
+    pub upstreams: Vec<Upstream>,
+    /// In the order of `config.models`.
+    pub pools: Vec<Pool>,
+    pub model_metrics: Vec<ModelMetrics>,
+    /// For requests that have no pool.
+    pub other_metrics: ModelMetrics,
+    by_model: HashMap<ModelName, usize>,
+    by_key: HashMap<[u8; 32], usize>,
+}
+
+/// An endpoint, ready to be connected to.
+pub struct Upstream {
+    pub endpoint: Endpoint,
+    pub host: HeaderValue,
+    pub credential: Option<(HeaderName, HeaderValue)>,
+    pub addresses: Addresses,
+    /// What every connection to it has in common; the address is filled in at each attempt.
+    peer: HttpPeer,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Upstream {
+    /// The peer for one attempt, or `None` while the endpoint's name has no address.
+    #[must_use]
+    pub fn peer(&self, connect: Duration, read: Duration) -> Option<Box<HttpPeer>> {
+        let address = self.addresses.next()?;
+        let mut peer = Box::new(self.peer.clone());
+        peer._address = address.into();
+        // TCP, TLS and the HTTP/2 preface each and together: the operator's `connect` is the whole of it.
+        peer.options.connection_timeout = Some(connect);
+        peer.options.total_connection_timeout = Some(connect);
+        peer.options.read_timeout = Some(read);
+        peer.options.write_timeout = Some(read);
+        Some(peer)
+    }
+}
+
+impl Snapshot {
+    /// Must be called inside a tokio runtime (new host names start being resolved).
+    #[must_use]
+    pub fn link(
+        config: Compiled,
+        registry: &Registry,
+        resolver: &Resolver,
+        metrics: &Metrics,
+    ) -> Self {
+        let upstreams: Vec<Upstream> = config
+            .endpoints
+            .iter()
+            .map(|endpoint| upstream(endpoint, resolver))
+            .collect();
+        let pools: Vec<Pool> = config
+            .models
+            .iter()
+            .map(|model| pool(model, &config.endpoints, registry, metrics))
+            .collect();
+        let by_model = config
+            .models
+            .iter()
+            .enumerate()
+            .flat_map(|(index, model)| {
+                std::iter::once(&model.name)
+                    .chain(&model.aliases)
+                    .map(move |name| (name.clone(), index))
+            })
+            .collect();
+        let by_key = match &config.access {
+            Access::Open { .. } => HashMap::new(),
+            Access::Clients(clients) => clients
+                .iter()
+                .enumerate()
+                .flat_map(|(index, client)| client.keys.iter().map(move |&key| (key, index)))
+                .collect(),
+        };
+        let model_metrics = config
+            .models
+            .iter()
+            .map(|model| metrics.model(Some(&model.name)))
+            .collect();
+        Self {
+            upstreams,
+            pools,
+            model_metrics,
+            other_metrics: metrics.model(None),
+            by_model,
+            by_key,
+            config,
+        }
+    }
+
+    /// The place of the pool of a model, by its name or an alias.
+    #[must_use]
+    pub fn pool_of(&self, model: &str) -> Option<usize> {
+        self.by_model.get(model).copied()
+    }
+
+    /// The client that holds the key with this SHA-256. A lookup by hash takes the same time for a wrong key
+    /// as for a right one, as far as somebody who cannot choose the hash can see.
+    #[must_use]
+    pub fn client_by_key(&self, hash: &[u8; 32]) -> Option<&Client> {
+        let index = *self.by_key.get(hash)?;
+        match &self.config.access {
+            Access::Open { .. } => None,
+            Access::Clients(clients) => clients.get(index),
+        }
+    }
+}
+
+fn upstream(endpoint: &Endpoint, resolver: &Resolver) -> Upstream {
+    let url = &endpoint.url;
+    let default_port = if url.tls { 443 } else { 80 };
+    let bracketed = if url.host.contains(':') {
+        format!("[{}]", url.host)
+    } else {
+        url.host.as_ref().to_owned()
+    };
+    let host = if url.port == default_port {
+        bracketed
+    } else {
+        format!("{bracketed}:{}", url.port)
+    };
+    // The address is a placeholder: `Upstream::peer` sets the real one.
+    let mut peer = HttpPeer::new(
+        std::net::SocketAddr::from(([127, 0, 0, 1], url.port)),
+        url.tls,
+        url.host.as_ref().to_owned(),
+    );
+    peer.options.alpn = match (endpoint.http2, url.tls) {
+        (false, _) => ALPN::H1,
+        (true, true) => ALPN::H2H1,
+        (true, false) => ALPN::H2,
+    };
+    peer.options.max_h2_streams = H2_STREAMS_MAX;
+    peer.options.idle_timeout = Some(UPSTREAM_IDLE);
+    peer.options.tcp_keepalive = Some(pingora::protocols::TcpKeepalive {
+        idle: TCP_KEEP_ALIVE,
+        interval: Duration::from_secs(10),
+        count: 3,
+        #[cfg(target_os = "linux")]
+        user_timeout: Duration::ZERO,
+    });
+    Upstream {
+        host: HeaderValue::from_str(&host).expect("a parsed URL has a printable host"),
+        credential: credential(endpoint),
+        addresses: resolver.addresses(&url.host, url.port),
+        peer,
+        endpoint: endpoint.clone(),
+    }
+}
+
+/// The one header that shows the gateway to the provider.
+fn credential(endpoint: &Endpoint) -> Option<(HeaderName, HeaderValue)> {
+    let bearer = |secret: &Secret| {
+        (
+            header::AUTHORIZATION,
+            sensitive(&format!("Bearer {}", secret.expose())),
+        )
+    };
+    match (&endpoint.credential.kind, endpoint.kind) {
+        (CredentialKind::None, _) => None,
+        (CredentialKind::ApiKey(key), EndpointKind::Azure) => {
+            Some((HeaderName::from_static("api-key"), sensitive(key.expose())))
+        }
+        (CredentialKind::ApiKey(secret), EndpointKind::OpenAi)
+        | (CredentialKind::Bearer(secret), _) => Some(bearer(secret)),
+    }
+}
+
+fn sensitive(value: &str) -> HeaderValue {
+    let mut value =
+        HeaderValue::from_str(value).expect("checked when the configuration was compiled");
+    value.set_sensitive(true);
+    value
+}
+
+fn pool(model: &Model, endpoints: &[Endpoint], registry: &Registry, metrics: &Metrics) -> Pool {
+    let tiers = model
+        .tiers
+        .iter()
+        .map(|tier| Tier {
+            priority: tier.priority,
+            weights: tier.members.iter().map(|member| member.weight).collect(),
+            wheel: registry.wheel(&model.name, tier.priority),
+            members: tier
+                .members
+                .iter()
+                .map(|member| {
+                    let endpoint = &endpoints[member.endpoint];
+                    let deployment = &endpoint.deployments[member.deployment];
+                    let key = EndpointKey {
+                        url: endpoint.url.clone(),
+                        credential: endpoint.credential.name.clone(),
+                    };
+                    Member {
+                        endpoint: member.endpoint,
+                        deployment: deployment.name.clone(),
+                        endpoint_state: registry.endpoint(&key),
+                        state: registry.deployment(&key, &deployment.name),
+                        metrics: metrics.deployment(&endpoint.name, &model.name),
+                    }
+                })
+                .collect(),
+        })
+        .collect();
+    Pool {
+        model: model.clone(),
+        state: Arc::clone(&registry.pool(&model.name)),
+        tiers,
+    }
+}

@@ -1,0 +1,197 @@
+//! Whether something may be sent to: its cool-down (one atomic, read at every selection) and its breaker
+//! (behind a lock that a closed breaker is never asked for).
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    clock::Timestamp,
+    policy::{
+        breaker::{Breaker, Gate},
+        cause::Cause,
+        outcome::BreakerSignal,
+        params::BreakerParams,
+        select::Standing,
+    },
+};
+
+/// The cause of a cool-down is kept in the low bits of its deadline, so that one `fetch_max` sets both.
+const CAUSE_BITS: u32 = 4;
+
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Deadline in microseconds, then the place of its cause in `Cause::ALL`.
+    cool_down: AtomicU64,
+    breaker: Mutex<Breaker>,
+    /// The breaker is not closed.
+    engaged: AtomicBool,
+}
+
+impl Health {
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        if let Some((until, cause)) = self.cooling(now) {
+            return Standing::Cooling { until, cause };
+        }
+        if !self.engaged.load(Ordering::Acquire) {
+            return Standing::Ready;
+        }
+        match self.breaker.lock().gate(now) {
+            Gate::Closed | Gate::Probe => Standing::Ready,
+            Gate::Open { until } => Standing::Ejected { until },
+            Gate::Probing => Standing::Ejected { until: now },
+            Gate::Ramp { percent } => Standing::Recovering { percent },
+        }
+    }
+
+    /// The cool-down under way: until when, and why.
+    #[must_use]
+    pub fn cooling(&self, now: Timestamp) -> Option<(Timestamp, Cause)> {
+        let packed = self.cool_down.load(Ordering::Relaxed);
+        let until = Timestamp::from_micros(packed >> CAUSE_BITS);
+        let cause = usize::try_from(packed & ((1 << CAUSE_BITS) - 1)).expect("four bits");
+        (until > now).then(|| (until, Cause::ALL[cause]))
+    }
+
+    /// Deadlines only move later, also when two requests set one at the same time.
+    pub fn cool_down(&self, until: Timestamp, cause: Cause) {
+        let cause = Cause::ALL
+            .iter()
+            .position(|&c| c == cause)
+            .expect("every cause is in ALL");
+        let packed = (until.as_micros() << CAUSE_BITS) | cause as u64;
+        self.cool_down.fetch_max(packed, Ordering::Relaxed);
+    }
+
+    /// Takes the probe if the breaker is half-open. `Err` if another request has it; `Ok(false)` if none is needed.
+    pub(super) fn take_probe(&self, now: Timestamp) -> Result<bool, ProbeTaken> {
+        if !self.engaged.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let mut breaker = self.breaker.lock();
+        match breaker.gate(now) {
+            Gate::Probe => Ok(breaker.try_probe(now)),
+            Gate::Probing => Err(ProbeTaken),
+            Gate::Closed | Gate::Open { .. } | Gate::Ramp { .. } => Ok(false),
+        }
+    }
+
+    pub(super) fn release_probe(&self, now: Timestamp) {
+        self.breaker.lock().release(now);
+    }
+
+    /// Returns true if the breaker opened.
+    pub(super) fn record(
+        &self,
+        params: &BreakerParams,
+        signal: BreakerSignal,
+        probe: bool,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> bool {
+        // The common case, and the only one on the way of a healthy request.
+        if signal != BreakerSignal::Failure && !self.engaged.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut breaker = self.breaker.lock();
+        let opened = breaker.record(params, signal, probe, retry_after, now);
+        self.engaged.store(!breaker.is_closed(), Ordering::Release);
+        opened
+    }
+}
+
+/// Another request is the probe of this breaker.
+#[derive(Debug)]
+pub(super) struct ProbeTaken;
+
+/// The more restrictive of two standings that both apply.
+pub(super) fn worse(a: Standing, b: Standing) -> Standing {
+    use Standing::{Cooling, Ejected, Excluded, Ready, Recovering};
+    match (a, b) {
+        (Excluded, _) | (_, Excluded) => Excluded,
+        (Cooling { until: x, .. }, Cooling { until: y, .. }) => {
+            if x >= y {
+                a
+            } else {
+                b
+            }
+        }
+        (Cooling { .. }, _) => a,
+        (_, Cooling { .. }) => b,
+        (Ejected { until: x }, Ejected { until: y }) => Ejected { until: x.max(y) },
+        (Ejected { .. }, _) => a,
+        (_, Ejected { .. }) => b,
+        (Recovering { percent: x }, Recovering { percent: y }) => Recovering { percent: x.min(y) },
+        (Recovering { .. }, Ready) => a,
+        (Ready, _) => b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn at(micros: u64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    #[test]
+    fn a_shorter_cool_down_never_overwrites_a_longer_one() {
+        let health = Health::default();
+        health.cool_down(at(100), Cause::Throttled);
+        health.cool_down(at(50), Cause::Auth);
+        assert_eq!(
+            health.standing(at(99)),
+            Standing::Cooling {
+                until: at(100),
+                cause: Cause::Throttled
+            }
+        );
+        assert_eq!(health.standing(at(100)), Standing::Ready);
+    }
+
+    #[test]
+    fn no_cool_down_is_lost_when_many_are_set_at_once() {
+        let health = Health::default();
+        thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let health = &health;
+                scope.spawn(move || {
+                    for i in 0..50 {
+                        health.cool_down(at(1_000 + (i * 4 + thread) * 7 % 200), Cause::Throttled);
+                    }
+                });
+            }
+        });
+        assert_eq!(health.cooling(at(1)), Some((at(1_199), Cause::Throttled)));
+    }
+
+    #[test]
+    fn of_two_standings_the_stricter_counts() {
+        let cooling = |t| Standing::Cooling {
+            until: at(t),
+            cause: Cause::Auth,
+        };
+        let ejected = |t| Standing::Ejected { until: at(t) };
+        let recovering = |percent| Standing::Recovering { percent };
+        for (a, b, expected) in [
+            (Standing::Ready, Standing::Ready, Standing::Ready),
+            (Standing::Ready, recovering(25), recovering(25)),
+            (recovering(10), recovering(25), recovering(10)),
+            (recovering(10), ejected(5), ejected(5)),
+            (ejected(9), ejected(5), ejected(9)),
+            (ejected(9), cooling(5), cooling(5)),
+            (cooling(9), cooling(5), cooling(9)),
+            (cooling(9), Standing::Excluded, Standing::Excluded),
+        ] {
+            assert_eq!(worse(a, b), expected);
+            assert_eq!(worse(b, a), expected);
+        }
+    }
+}
