@@ -139,8 +139,8 @@ impl ApiError {
     }
 
     #[must_use]
-    pub fn request_timeout(seconds: u64) -> Self {
-        let message = format!("The request body did not arrive within {seconds} seconds.");
+    pub fn request_timeout() -> Self {
+        let message = "The request body did not arrive in time.";
         Self::new(408, "request_timeout", message)
     }
 
@@ -348,7 +348,7 @@ mod tests {
             ApiError::invalid_multipart("reason"),
             ApiError::malformed_request("reason"),
             ApiError::header_too_large(1),
-            ApiError::request_timeout(1),
+            ApiError::request_timeout(),
             ApiError::upstream_broken("m"),
             ApiError::missing_api_version(),
             ApiError::missing_model(),

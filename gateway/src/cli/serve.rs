@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::{ConfigFile, EX_CONFIG, EX_UNAVAILABLE, check, complain};
 use crate::{
@@ -90,7 +90,7 @@ async fn stop(running: Running, limit: Duration) {
 /// Lines are written by a thread of their own from a bounded queue; when nobody reads them they are dropped, and
 /// requests are not slowed. The guard flushes when it is dropped.
 fn log_to_stdout(log: &Log) -> anyhow::Result<tracing_appender::non_blocking::WorkerGuard> {
-    let filter = EnvFilter::try_new(&log.level).context("`log.level`")?;
+    let filter = filter(&log.level)?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -106,4 +106,28 @@ fn log_to_stdout(log: &Log) -> anyhow::Result<tracing_appender::non_blocking::Wo
         LogFormat::Text => builder.init(),
     }
     Ok(guard)
+}
+
+/// Libraries that print heads of requests, keys included, at their finer levels.
+const TALKATIVE: [&str; 6] = [
+    "h2",
+    "hyper",
+    "pingora_core",
+    "pingora_http",
+    "pingora_proxy",
+    "rustls",
+];
+
+/// What is logged; the talkative libraries at most at `info`, whatever was asked for.
+fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    let mut filter = EnvFilter::try_new(level).context("`log.level`")?;
+    if filter
+        .max_level_hint()
+        .is_none_or(|most| most > LevelFilter::INFO)
+    {
+        for library in TALKATIVE {
+            filter = filter.add_directive(format!("{library}=info").parse().context("a constant")?);
+        }
+    }
+    Ok(filter)
 }

@@ -33,9 +33,14 @@ enum Phase {
     Closed,
     Open {
         until: Timestamp,
+        trip: Duration,
     },
-    /// One probe is under way.
-    HalfOpen,
+    /// One probe is under way. One that says nothing for a whole trip time is no reason to wait for it: a
+    /// reasoning model may take minutes to its first byte.
+    HalfOpen {
+        until: Timestamp,
+        trip: Duration,
+    },
     Ramp {
         step: usize,
         since: Timestamp,
@@ -64,9 +69,9 @@ impl Breaker {
     pub fn gate(&self, now: Timestamp) -> Gate {
         match self.phase {
             Phase::Closed => Gate::Closed,
-            Phase::Open { until } if now < until => Gate::Open { until },
-            Phase::Open { .. } => Gate::Probe,
-            Phase::HalfOpen => Gate::Probing,
+            Phase::Open { until, .. } if now < until => Gate::Open { until },
+            Phase::HalfOpen { until, .. } if now < until => Gate::Probing,
+            Phase::Open { .. } | Phase::HalfOpen { .. } => Gate::Probe,
             Phase::Ramp { step, .. } => Gate::Ramp {
                 percent: RAMP_PERCENT[step],
             },
@@ -76,17 +81,23 @@ impl Breaker {
     /// Takes the one probe of a half-open breaker. The caller must [`record`](Self::record) its outcome or
     /// [`release`](Self::release) it.
     pub fn try_probe(&mut self, now: Timestamp) -> bool {
-        let free = self.gate(now) == Gate::Probe;
+        let (Phase::Open { until, trip } | Phase::HalfOpen { until, trip }) = self.phase else {
+            return false;
+        };
+        let free = now >= until;
         if free {
-            self.phase = Phase::HalfOpen;
+            self.phase = Phase::HalfOpen {
+                until: now.saturating_add(trip),
+                trip,
+            };
         }
         free
     }
 
     /// A probe that ended without saying anything (the client left, say) is given back.
     pub fn release(&mut self, now: Timestamp) {
-        if self.phase == Phase::HalfOpen {
-            self.phase = Phase::Open { until: now };
+        if let Phase::HalfOpen { trip, .. } = self.phase {
+            self.phase = Phase::Open { until: now, trip };
         }
     }
 
@@ -125,7 +136,7 @@ impl Breaker {
 
     fn succeed(&mut self, params: &BreakerParams, probe: bool, now: Timestamp) {
         match self.phase {
-            Phase::HalfOpen if probe => {
+            Phase::HalfOpen { .. } if probe => {
                 self.phase = Phase::Ramp {
                     step: 0,
                     since: now,
@@ -157,7 +168,7 @@ impl Breaker {
                 };
             }
             // Requests sent before the trip may still succeed; they say nothing about now.
-            Phase::Closed | Phase::Open { .. } | Phase::HalfOpen => {}
+            Phase::Closed | Phase::Open { .. } | Phase::HalfOpen { .. } => {}
         }
     }
 
@@ -170,14 +181,16 @@ impl Breaker {
     ) -> bool {
         let trips = match self.phase {
             Phase::Closed => self.count(params, now),
-            Phase::HalfOpen => probe,
+            Phase::HalfOpen { .. } => probe,
             Phase::Ramp { .. } => true,
             Phase::Open { .. } => false,
         };
         if trips {
             let asked = retry_after.filter(|_| params.accept_retry_after);
+            let trip = asked.unwrap_or(params.trip);
             self.phase = Phase::Open {
-                until: now.saturating_add(asked.unwrap_or(params.trip)),
+                until: now.saturating_add(trip),
+                trip,
             };
             self.failures.clear();
         }
@@ -279,6 +292,16 @@ mod tests {
             }
             assert!(breaker.try_probe(at(34)));
         }
+    }
+
+    #[test]
+    fn a_probe_that_takes_too_long_makes_room_for_another() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        assert!(!breaker.try_probe(at(62)));
+        assert!(breaker.try_probe(at(63)));
+        breaker.record(&params(), BreakerSignal::Success, true, None, at(64));
+        assert_eq!(breaker.gate(at(64)), Gate::Ramp { percent: 10 });
     }
 
     #[test]

@@ -50,14 +50,17 @@ impl Outcome {
             && (cause != Cause::Server || matches!(self.status, Some(408 | 500..=504) | None))
     }
 
+    /// Whether the request itself may be the reason: some prompts make every deployment fail. Throttling,
+    /// refused credentials and missing connections say something about the deployment whatever was asked.
+    #[must_use]
+    pub const fn may_be_the_requests_fault(&self) -> bool {
+        matches!(self.cause, Some(Cause::Server | Cause::Timeout))
+    }
+
     /// Whether two deployments failed in the same way on the same request. Then the request is to blame.
-    /// Throttling, refused credentials and missing connections say something about the deployment whatever
-    /// was asked, so they never count as the same.
     #[must_use]
     pub fn is_same_failure(&self, other: &Self) -> bool {
-        matches!(self.cause, Some(Cause::Server | Cause::Timeout))
-            && self.cause == other.cause
-            && self.status == other.status
+        self.may_be_the_requests_fault() && self.cause == other.cause && self.status == other.status
     }
 }
 

@@ -34,6 +34,8 @@ use crate::{
 const HELD_BYTES_MAX: usize = 64 * 1024;
 /// As much of an error's body is looked at to learn its code.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
+/// Ends an answer that goes on longer than the model's `timeouts.total`; no fault of the deployment.
+pub(super) const TOTAL_TIME_OVER: ErrorType = ErrorType::Custom("TotalTimeOver");
 
 pub(super) fn head(
     gateway: &Gateway,
@@ -124,9 +126,7 @@ pub(super) fn body(
     let total = ctx.pool().map(|pool| pool.model.timeouts.total);
     let tunnel = ctx.wanted.as_ref().is_some_and(|wanted| wanted.upgrade);
     if !tunnel && total.is_some_and(|total| now.since(started) > total) {
-        return Err(
-            Error::explain(ErrorType::ReadTimedout, "the request's total time is over").into_up(),
-        );
+        return Err(Error::explain(TOTAL_TIME_OVER, "the request took too long").into_up());
     }
     Ok(())
 }

@@ -183,7 +183,7 @@ pub(super) fn ended(
         };
         // Whether the request is to blame shows at the next deployment; without one it is not.
         ctx.suspect = Some(suspect);
-        if verdict != Verdict::Retry || !outcome.is_same_failure(&outcome) {
+        if verdict != Verdict::Retry || !outcome.may_be_the_requests_fault() {
             settle(gateway, ctx, now);
         }
     }

@@ -7,12 +7,9 @@
 //! with that tail (proxy_h1.rs: only `if buffer.is_some() || is_body_empty()`), and [`inject`] puts the whole body
 //! in its place. Guarded by the test `a_large_body_survives_two_failing_endpoints`.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -156,12 +153,8 @@ pub(super) async fn read(
     .await
     {
         Ok(read) => read,
-        Err(_) => Err(slow(limits.client_body).into()),
+        Err(_) => Err(ApiError::request_timeout().into()),
     }
-}
-
-fn slow(limit: Duration) -> ApiError {
-    ApiError::request_timeout(limit.as_secs())
 }
 
 async fn read_all(

@@ -80,6 +80,7 @@ fn cause_of_connect(error: &Error) -> Cause {
 fn cause_of_break(error: &Error, has_status: bool) -> Cause {
     match error.etype() {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout if !has_status => Cause::Timeout,
+        ErrorType::Custom(_) if *error.etype() == answer::TOTAL_TIME_OVER => Cause::Timeout,
         ErrorType::InternalError => Cause::Gateway,
         _ => Cause::Stall,
     }

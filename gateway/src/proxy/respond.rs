@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
-use pingora::{Error, ErrorSource, Result, http::ResponseHeader};
+use pingora::{Error, ErrorSource, ErrorType, Result, http::ResponseHeader};
 use pingora_proxy::{FailToProxy, Session};
 
 use super::{
@@ -17,8 +17,8 @@ use crate::{api::error::ApiError, clock::Timestamp};
 
 /// The openai Python SDK gives up at once on a longer wait.
 const WAIT_MAX: Duration = Duration::from_secs(120);
-/// "Now" would be read as no time at all by the SDKs.
-const WAIT_MIN: Duration = Duration::from_millis(1);
+/// "Now" would be read as no time at all by the SDKs: told to clients when somebody is usable already.
+const WAIT_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The end of a request that pingora gave up. Writes what is to be said, if the client is still there and has
 /// heard nothing yet.
@@ -44,9 +44,12 @@ pub(super) async fn after_failure(
         if let Err(error) = written {
             tracing::debug!(%error, "the client left before it was answered");
         }
-    } else if session.response_written().is_none() && *error.esource() == ErrorSource::Downstream {
+    } else if session.response_written().is_none() && ctx.wanted.is_none() {
         // A request that could not be read: the client may still be listening.
-        let words = ApiError::malformed_request("the request body could not be read");
+        let words = match error.etype() {
+            ErrorType::ReadTimedout => ApiError::request_timeout(),
+            _ => ApiError::malformed_request("the body could not be read"),
+        };
         session.downstream_session.set_keepalive(None);
         let _ = self::error(session, ctx, &words, None).await;
     }
@@ -142,8 +145,12 @@ async fn send(
 
 /// `retry-after` in whole seconds, rounded up, and `retry-after-ms` for the SDKs that know it.
 pub(super) fn set_wait(head: &mut ResponseHeader, wait: Duration) -> Result<()> {
-    let wait = wait.clamp(WAIT_MIN, WAIT_MAX);
-    let millis = wait.as_millis();
+    let wait = if wait.is_zero() {
+        WAIT_AT_ONCE
+    } else {
+        wait.min(WAIT_MAX)
+    };
+    let millis = wait.as_millis().max(1);
     head.insert_header(header::RETRY_AFTER, millis.div_ceil(1000).to_string())?;
     head.insert_header("retry-after-ms", millis.to_string())
 }
