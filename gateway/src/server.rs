@@ -13,11 +13,9 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::{
-    apps::HttpServerOptions,
     server::{Fds, configuration::ServerConf},
     services::{Service as _, listening::Service},
 };
-use pingora_proxy::http_proxy_service_with_name;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -25,7 +23,7 @@ use crate::{
     clock::Clock,
     config::compiled::{Compiled, Listen},
     metrics::Metrics,
-    proxy::{Gateway, Requests},
+    proxy::{self, Gateway, Requests},
     resolve::Resolver,
     snapshot::Snapshot,
     state::Registry,
@@ -119,12 +117,7 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
         if bound.is_empty() {
             continue;
         }
-        let mut service = http_proxy_service_with_name(&conf, gateway.clone(), "gateway");
-        if let Some(app) = service.app_logic_mut() {
-            let mut options = HttpServerOptions::default();
-            options.h2c = h2c;
-            app.server_options = Some(options);
-        }
+        let mut service = proxy::service(&conf, gateway.clone(), h2c);
         for bound in bound {
             service.add_tcp(&bound.address.to_string());
         }

@@ -18,8 +18,11 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::{Error, Result, modules::http::HttpModules, upstreams::peer::HttpPeer};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::{
+    Error, Result, apps::HttpServerOptions, modules::http::HttpModules,
+    server::configuration::ServerConf, services::listening::Service, upstreams::peer::HttpPeer,
+};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy_service_with_name};
 
 use self::context::RequestContext;
 pub use self::{body::BufferPool, context::Requests};
@@ -54,6 +57,19 @@ impl Gateway {
             requests,
         }
     }
+}
+
+/// The service that runs a gateway. `h2c`: it also speaks HTTP/2 without TLS. A connection on such a listener that
+/// never says a word is kept for ever (pingora-core 0.9.1, apps/mod.rs: the peek at its first bytes has no limit).
+#[must_use]
+pub fn service(conf: &Arc<ServerConf>, gateway: Gateway, h2c: bool) -> Service<HttpProxy<Gateway>> {
+    let mut service = http_proxy_service_with_name(conf, gateway, "gateway");
+    if let Some(app) = service.app_logic_mut() {
+        let mut options = HttpServerOptions::default();
+        options.h2c = h2c;
+        app.server_options = Some(options);
+    }
+    service
 }
 
 #[async_trait]

@@ -5,3 +5,4 @@
 mod config;
 mod routing;
 mod support;
+mod tidy;
