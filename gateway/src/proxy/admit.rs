@@ -149,11 +149,11 @@ async fn examine(
         upgrade,
     };
     let now = gateway.clock.now();
-    let first = attempt::first(gateway, &snapshot, &snapshot.pools[pool], &wanted, now);
+    let first = attempt::first(gateway, &snapshot, &wanted, now);
     ctx.wanted = Some(wanted);
     match first {
-        Ok(pick) => {
-            ctx.next = Some(pick);
+        Ok(course) => {
+            ctx.course = course;
             Ok(Admitted::Proceed)
         }
         Err((error, wait)) => Err(Refusal::Answer(error, wait)),

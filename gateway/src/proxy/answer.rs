@@ -47,9 +47,7 @@ pub(super) fn head(
     if response.status.is_informational() && status != 101 {
         return Ok(());
     }
-    if let Some(attempt) = &mut ctx.attempt {
-        attempt.status = Some(status);
-    }
+    ctx.course.answered(status);
     if status == 404 && has_body(response, session) {
         ctx.reply = Reply::Held(Held {
             head: response.clone(),

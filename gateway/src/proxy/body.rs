@@ -217,7 +217,7 @@ fn content_length(session: &Session) -> Option<usize> {
 
 /// Puts the body of this attempt where pingora has its own copy of a part of it.
 pub(super) fn inject(session: &Session, body: &mut Option<Bytes>, ctx: &mut RequestContext) {
-    let (Some(wanted), Some(attempt)) = (&mut ctx.wanted, &ctx.attempt) else {
+    let Some(wanted) = &mut ctx.wanted else {
         return;
     };
     // Bytes of a tunnel pass here as well.
@@ -226,12 +226,12 @@ pub(super) fn inject(session: &Session, body: &mut Option<Bytes>, ctx: &mut Requ
     }
     match wanted.body.rest {
         Rest::None => {
-            if !attempt.outgoing.is_empty() {
-                *body = Some(attempt.outgoing.clone());
+            if !ctx.outgoing.is_empty() {
+                *body = Some(ctx.outgoing.clone());
             }
         }
         Rest::Waiting => {
-            let mut first = BytesMut::from(&*attempt.outgoing);
+            let mut first = BytesMut::from(&*ctx.outgoing);
             first.extend_from_slice(body.as_deref().unwrap_or_default());
             *body = Some(first.freeze());
             wanted.body.rest = Rest::Sent;

@@ -7,7 +7,6 @@ use std::sync::{
 
 use bytes::{Bytes, BytesMut};
 use pingora::http::ResponseHeader;
-use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::body::Buffered;
@@ -21,11 +20,10 @@ use crate::{
     },
     clock::Timestamp,
     config::compiled::EndpointKind,
+    course::Course,
     ids::ClientName,
-    policy::{cause::Cause, outcome::Outcome, retry::Stop},
-    pool::{Pick, Place, Pool},
+    pool::Pool,
     snapshot::Snapshot,
-    state::Lease,
 };
 
 pub struct RequestContext {
@@ -35,17 +33,11 @@ pub struct RequestContext {
     pub(super) client: Option<ClientName>,
     /// What the request wants, once that is known.
     pub(super) wanted: Option<Wanted>,
-    /// Deployments tried, the one under way included.
-    pub(super) tried: SmallVec<[Place; 4]>,
-    /// Attempts that are over, for the log.
-    pub(super) history: SmallVec<[Tried; 2]>,
-    /// Chosen for the next attempt.
-    pub(super) next: Option<Pick>,
-    pub(super) attempt: Option<Attempt>,
-    /// A failure that may turn out to be the request's own fault: recorded only when it did not.
-    pub(super) suspect: Option<Suspect>,
+    /// Its attempts.
+    pub(super) course: Course,
+    /// The body as it goes to the deployment of the attempt under way.
+    pub(super) outgoing: Bytes,
     pub(super) reply: Reply,
-    pub(super) stopped: Option<Stop>,
     pub(super) answer: AnswerFacts,
     /// The error now on its way through pingora was made by us: its fate is decided.
     pub(super) decided: bool,
@@ -87,34 +79,6 @@ impl Wanted {
     }
 }
 
-/// The attempt under way.
-pub(super) struct Attempt {
-    pub(super) place: Place,
-    pub(super) lease: Lease,
-    pub(super) started: Timestamp,
-    /// Status of the answer, once its head has come.
-    pub(super) status: Option<u16>,
-    /// Times it was sent again because a kept-alive connection had died.
-    pub(super) stale: u8,
-    /// The body as it goes to this deployment.
-    pub(super) outgoing: Bytes,
-}
-
-/// An attempt that is over.
-#[derive(Debug, Clone)]
-pub(super) struct Tried {
-    pub(super) place: Place,
-    pub(super) cause: Option<Cause>,
-    pub(super) status: Option<u16>,
-    pub(super) millis: u64,
-}
-
-pub(super) struct Suspect {
-    pub(super) outcome: Outcome,
-    pub(super) lease: Lease,
-    pub(super) place: Place,
-}
-
 /// What the gateway itself answers when pingora gives up.
 #[derive(Default)]
 pub(super) enum Reply {
@@ -152,13 +116,9 @@ impl RequestContext {
             snapshot,
             client: None,
             wanted: None,
-            tried: SmallVec::new(),
-            history: SmallVec::new(),
-            next: None,
-            attempt: None,
-            suspect: None,
+            course: Course::default(),
+            outgoing: Bytes::new(),
             reply: Reply::None,
-            stopped: None,
             answer: AnswerFacts::default(),
             decided: false,
             _counted: requests.count(),

@@ -31,7 +31,7 @@ pub(super) fn while_proxying(
         return error;
     }
     let committed = session.response_written().is_some();
-    let status = ctx.attempt.as_ref().and_then(|attempt| attempt.status);
+    let status = ctx.course.status();
     let cause = match error.esource() {
         // Also a client that left while the provider was still thinking.
         ErrorSource::Downstream => Cause::ClientGone,

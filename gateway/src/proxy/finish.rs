@@ -5,11 +5,11 @@ use pingora::Error;
 use pingora_proxy::Session;
 use serde::Serialize;
 
-use super::{
-    Gateway, answer, attempt,
-    context::{RequestContext, Tried},
+use super::{Gateway, answer, attempt, context::RequestContext};
+use crate::{
+    clock::Timestamp,
+    policy::{cause::Cause, retry::Stop},
 };
-use crate::policy::{cause::Cause, retry::Stop};
 
 /// Status in the log of a request whose client left before it was answered, as nginx writes it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -21,9 +21,8 @@ pub(super) fn request(
     ctx: &mut RequestContext,
 ) {
     let now = gateway.clock.now();
-    attempt::settle(gateway, ctx, now);
     answer::learn_error_code(ctx);
-    close_last_attempt(ctx, now);
+    close(gateway, ctx, now);
     if ctx.answer.status == 0 {
         let written = session.response_written().map(|head| head.status.as_u16());
         ctx.answer.status = written.unwrap_or(if error.is_some() {
@@ -42,27 +41,21 @@ pub(super) fn request(
     }
 }
 
-/// The attempt that is still open when the request ends is the one whose answer went to the client.
-fn close_last_attempt(ctx: &mut RequestContext, now: crate::clock::Timestamp) {
-    let Some(last) = ctx.attempt.take() else {
-        return;
-    };
-    let cause = match (last.status, ctx.answer.error_code.as_deref()) {
+/// Settles the course. The attempt still under way is the one whose answer went to the client.
+fn close(gateway: &Gateway, ctx: &mut RequestContext, now: Timestamp) {
+    let Some(wanted) = &ctx.wanted else { return };
+    let pool = &ctx.snapshot.pools[wanted.pool];
+    if let Some(recorded) = ctx.course.settle(pool, now) {
+        attempt::report(gateway, &ctx.snapshot, pool, &recorded, now);
+    }
+    let code = ctx.answer.error_code.as_deref();
+    let cause = |status| match (status, code) {
         (Some(400), Some("content_filter")) => Some(Cause::ContentFilter),
         (Some(400..), _) => Some(Cause::BadRequest),
         (Some(_), _) => None,
         (None, _) => Some(Cause::Gateway),
     };
-    if let Some(pool) = ctx.pool() {
-        pool.member(last.place).metrics.attempt(cause);
-    }
-    let millis = u64::try_from(now.since(last.started).as_millis()).unwrap_or(u64::MAX);
-    ctx.history.push(Tried {
-        place: last.place,
-        cause,
-        status: last.status,
-        millis,
-    });
+    ctx.course.close(pool, cause, now);
 }
 
 /// One attempt in the log line.
@@ -76,7 +69,7 @@ struct Line<'a> {
     ms: u64,
 }
 
-fn log(session: &Session, ctx: &RequestContext, now: crate::clock::Timestamp) {
+fn log(session: &Session, ctx: &RequestContext, now: Timestamp) {
     let request = session.req_header();
     let header = |name: &'static str| {
         let value = session.get_header(HeaderName::from_static(name))?;
@@ -88,7 +81,8 @@ fn log(session: &Session, ctx: &RequestContext, now: crate::clock::Timestamp) {
     let attempts: Vec<Line<'_>> = ctx
         .pool()
         .map(|pool| {
-            ctx.history
+            ctx.course
+                .history
                 .iter()
                 .map(|tried| {
                     let member = pool.member(tried.place);
@@ -108,9 +102,7 @@ fn log(session: &Session, ctx: &RequestContext, now: crate::clock::Timestamp) {
         .unwrap_or_default();
     let summary = ctx.answer.tap.as_ref().map(crate::api::sse::Tap::summary);
     let usage = summary.as_ref().and_then(|summary| summary.usage);
-    let millis = |from: crate::clock::Timestamp, to: crate::clock::Timestamp| {
-        to.since(from).as_secs_f64() * 1e3
-    };
+    let millis = |from: Timestamp, to: Timestamp| to.since(from).as_secs_f64() * 1e3;
     tracing::info!(
         target: "access",
         method = %request.method,
@@ -120,7 +112,7 @@ fn log(session: &Session, ctx: &RequestContext, now: crate::clock::Timestamp) {
         model = ctx.pool().map(|pool| pool.model.name.as_str()),
         endpoint = attempts.last().map(|last| last.endpoint),
         attempts = serde_json::to_string(&attempts).unwrap_or_default(),
-        stopped = ctx.stopped.map(Stop::as_str),
+        stopped = ctx.course.stopped.map(Stop::as_str),
         error = ctx.answer.error_code.as_deref(),
         cut = ctx.answer.cut.then_some(true),
         stream_error = summary.as_ref().filter(|summary| summary.error).map(|_| true),

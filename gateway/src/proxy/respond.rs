@@ -112,7 +112,7 @@ async fn write(
     mut head: ResponseHeader,
     body: Bytes,
 ) -> Result<()> {
-    if ctx.snapshot.config.response_headers && !ctx.tried.is_empty() {
+    if ctx.snapshot.config.response_headers && !ctx.course.tried.is_empty() {
         add_route_headers(&mut head, ctx)?;
     }
     send(session, ctx, head, body).await
@@ -157,9 +157,9 @@ pub(super) fn set_wait(head: &mut ResponseHeader, wait: Duration) -> Result<()> 
 
 /// Who answered, and at which attempt.
 pub(super) fn add_route_headers(head: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
-    if let (Some(pool), Some(&place)) = (ctx.pool(), ctx.tried.last()) {
+    if let (Some(pool), Some(&place)) = (ctx.pool(), ctx.course.tried.last()) {
         let endpoint = &ctx.snapshot.upstreams[pool.member(place).endpoint].endpoint;
         head.insert_header("x-tokenweir-endpoint", endpoint.name.as_str())?;
     }
-    head.insert_header("x-tokenweir-attempts", ctx.tried.len().to_string())
+    head.insert_header("x-tokenweir-attempts", ctx.course.tried.len().to_string())
 }

@@ -18,14 +18,14 @@ pub(super) fn request(
     request: &mut RequestHeader,
     ctx: &mut RequestContext,
 ) -> Result<()> {
-    let (Some(wanted), Some(attempt)) = (&ctx.wanted, &mut ctx.attempt) else {
+    let (Some(wanted), Some(place)) = (&ctx.wanted, ctx.course.place()) else {
         return Err(Error::explain(
             ErrorType::InternalError,
             "no attempt is under way",
         ));
     };
     let pool = &ctx.snapshot.pools[wanted.pool];
-    let member = pool.member(attempt.place);
+    let member = pool.member(place);
     let upstream = &ctx.snapshot.upstreams[member.endpoint];
     let endpoint = &upstream.endpoint;
     let form = wanted.url_form(endpoint.kind).ok_or_else(|| {
@@ -52,13 +52,13 @@ pub(super) fn request(
         request.insert_header(name.clone(), value.clone())?;
     }
 
-    attempt.outgoing = match model_place(form, wanted.operation) {
+    ctx.outgoing = match model_place(form, wanted.operation) {
         ModelPlace::Body => with_model(&wanted.body.bytes, &wanted.facts, &member.deployment),
         ModelPlace::Path | ModelPlace::Query => wanted.body.bytes.clone(),
     };
-    if !attempt.outgoing.is_empty() && wanted.body.is_whole() {
+    if !ctx.outgoing.is_empty() && wanted.body.is_whole() {
         request.remove_header(&header::TRANSFER_ENCODING);
-        request.insert_header(header::CONTENT_LENGTH, attempt.outgoing.len())?;
+        request.insert_header(header::CONTENT_LENGTH, ctx.outgoing.len())?;
     }
     Ok(())
 }
