@@ -4,5 +4,6 @@
 
 mod config;
 mod routing;
+mod sim;
 mod support;
 mod tidy;
