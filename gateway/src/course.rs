@@ -2,9 +2,9 @@
 //! another follows. It knows no sockets and no HTTP library, so the same course is run by the proxy and by tests
 //! with a clock moved by hand. The decisions are `policy`'s; the one kept here is whom to blame.
 //!
-//! **Blame.** A 5xx or a timeout may be the request's own fault: some prompts make every deployment fail. So
-//! such a failure is recorded only when the next attempt did not fail in the same way. If it did, the request is
-//! to blame, both deployments are left alone, and nothing more is tried.
+//! **Blame.** A 5xx or a timeout may be the request's own fault: some prompts make every deployment fail. So such
+//! a failure is recorded only when the request is over. If two deployments failed in the same way and nobody
+//! served it, the request is to blame and they are left alone.
 
 use smallvec::SmallVec;
 
@@ -33,7 +33,8 @@ pub struct Course {
     pub stopped: Option<Stop>,
     next: Option<Pick>,
     current: Option<Attempt>,
-    suspect: Option<Suspect>,
+    /// Failures that wait for the end of the request.
+    suspects: SmallVec<[Suspect; 2]>,
 }
 
 /// The attempt under way.
@@ -56,12 +57,27 @@ pub struct Tried {
     pub millis: u64,
 }
 
-/// A failure that may turn out to be the request's own fault.
+/// A failure whose record may have to wait: it can turn out to be the request's own fault.
 #[derive(Debug)]
 struct Suspect {
     outcome: Outcome,
     lease: Lease,
     place: Place,
+}
+
+impl Suspect {
+    fn record(mut self, pool: &Pool, now: Timestamp) -> Recorded {
+        let Self { outcome, place, .. } = self;
+        let was = pool.member(place).standing(now);
+        let (breaker, cool_down) = (&pool.model.breaker, &pool.model.cool_down);
+        let changed = self.lease.record(&outcome, breaker, cool_down, now);
+        Recorded {
+            place,
+            outcome,
+            changed,
+            was,
+        }
+    }
 }
 
 /// How an attempt ended, and what else bears on the next one.
@@ -85,10 +101,9 @@ pub struct Recorded {
     pub was: Standing,
 }
 
-/// What followed from the end of an attempt.
-#[derive(Debug)]
-pub struct Followed {
-    pub verdict: Verdict,
+/// What came of the failures of a request so far.
+#[derive(Debug, Default)]
+pub struct Settled {
     pub recorded: SmallVec<[Recorded; 2]>,
     pub request_blamed: bool,
 }
@@ -173,8 +188,8 @@ impl Course {
 
     /// The attempt under way is answered in a way that goes to the client. It stays under way until
     /// [`close`](Self::close): it may still break off.
-    pub fn succeeded(&mut self, pool: &Pool, status: u16, now: Timestamp) -> Option<Recorded> {
-        let settled = self.settle(pool, now);
+    pub fn succeeded(&mut self, pool: &Pool, status: u16, now: Timestamp) -> Settled {
+        let settled = self.settle(pool, status < 400, now);
         self.answered(status);
         if let Some(attempt) = &mut self.current {
             let (breaker, cool_down) = (&pool.model.breaker, &pool.model.cool_down);
@@ -192,65 +207,63 @@ impl Course {
         serves: F,
         clock: Clock,
         now: Timestamp,
-    ) -> Followed {
-        let outcome = &end.outcome;
+    ) -> (Verdict, Settled) {
+        let outcome = end.outcome;
         let Some(attempt) = self.current.take() else {
-            let verdict = Verdict::Stop(Stop::NotRetriable);
-            return Followed {
-                verdict,
-                recorded: SmallVec::new(),
-                request_blamed: false,
-            };
+            return (Verdict::Stop(Stop::NotRetriable), Settled::default());
         };
         self.note(pool, &attempt, outcome.cause, outcome.status, now);
-        let mut recorded = SmallVec::new();
-        let request_blamed = self
-            .suspect
-            .as_ref()
-            .is_some_and(|suspect| suspect.outcome.is_same_failure(outcome));
-        if request_blamed {
-            // Both leases are given back without a word.
-            self.suspect = None;
+        let verdict = self.follow(pool, end, serves, clock, now);
+        let Attempt { place, lease, .. } = attempt;
+        let failure = Suspect {
+            outcome,
+            lease,
+            place,
+        };
+        let mut settled = Settled::default();
+        if outcome.is_suspect() {
+            self.suspects.push(failure);
         } else {
-            recorded.extend(self.settle(pool, now));
-        }
-        let verdict = self.follow(pool, end, request_blamed, serves, clock, now);
-        if !request_blamed {
-            let Attempt { place, lease, .. } = attempt;
-            self.suspect = Some(Suspect {
-                outcome: *outcome,
-                lease,
-                place,
-            });
-            if verdict != Verdict::Retry || !outcome.may_be_the_requests_fault() {
-                recorded.extend(self.settle(pool, now));
-            }
+            settled.recorded.push(failure.record(pool, now));
         }
         if let Verdict::Stop(stop) = verdict {
             self.stopped = Some(stop);
+            let Settled {
+                recorded,
+                request_blamed,
+            } = self.settle(pool, false, now);
+            settled.recorded.extend(recorded);
+            settled.request_blamed = request_blamed;
         }
-        Followed {
-            verdict,
+        (verdict, settled)
+    }
+
+    /// Records the failures that waited for the end of the request. `served`: some deployment answered it.
+    pub fn settle(&mut self, pool: &Pool, served: bool, now: Timestamp) -> Settled {
+        let suspects = std::mem::take(&mut self.suspects);
+        let is_shared = |outcome: &Outcome| {
+            let same = suspects
+                .iter()
+                .filter(|suspect| suspect.outcome.is_same_failure(outcome));
+            same.count() > 1
+        };
+        let blamed: SmallVec<[bool; 2]> = suspects
+            .iter()
+            .map(|suspect| !served && is_shared(&suspect.outcome))
+            .collect();
+        let request_blamed = blamed.contains(&true);
+        // The lease of one that is not to blame is given back without a word.
+        let guilty = suspects
+            .into_iter()
+            .zip(blamed)
+            .filter(|&(_, innocent)| !innocent);
+        let recorded = guilty
+            .map(|(suspect, _)| suspect.record(pool, now))
+            .collect();
+        Settled {
             recorded,
             request_blamed,
         }
-    }
-
-    /// Records a failure that waited for the next attempt.
-    pub fn settle(&mut self, pool: &Pool, now: Timestamp) -> Option<Recorded> {
-        let Suspect {
-            outcome,
-            mut lease,
-            place,
-        } = self.suspect.take()?;
-        let was = pool.member(place).standing(now);
-        let changed = lease.record(&outcome, &pool.model.breaker, &pool.model.cool_down, now);
-        Some(Recorded {
-            place,
-            outcome,
-            changed,
-            was,
-        })
     }
 
     /// The request is over: the attempt still under way was the one whose answer went to the client.
@@ -288,7 +301,6 @@ impl Course {
         &mut self,
         pool: &Pool,
         end: &End,
-        request_blamed: bool,
         serves: F,
         clock: Clock,
         now: Timestamp,
@@ -299,7 +311,6 @@ impl Course {
             attempts: u32::try_from(self.tried.len()).unwrap_or(u32::MAX),
             committed: end.committed,
             replayable: end.replayable,
-            request_blamed,
             out_of_time: end.out_of_time,
         };
         let mut next = None;

@@ -50,17 +50,22 @@ impl Outcome {
             && (cause != Cause::Server || matches!(self.status, Some(408 | 500..=504) | None))
     }
 
-    /// Whether the request itself may be the reason: some prompts make every deployment fail. Throttling,
-    /// refused credentials and missing connections say something about the deployment whatever was asked.
+    /// Whether the request may be the reason for this failure: some prompts make every deployment fail.
+    /// Throttling, refused credentials and missing connections say something about the deployment whatever was
+    /// asked, and so does one that says when it is back.
     #[must_use]
-    pub const fn may_be_the_requests_fault(&self) -> bool {
-        matches!(self.cause, Some(Cause::Server | Cause::Timeout))
+    pub fn is_suspect(&self) -> bool {
+        matches!(self.cause, Some(Cause::Server | Cause::Timeout)) && self.retry_after.is_none()
     }
 
-    /// Whether two deployments failed in the same way on the same request. Then the request is to blame.
+    /// Whether two deployments failed in the same way on the same request. Unless a third one served it, the
+    /// request is to blame.
     #[must_use]
     pub fn is_same_failure(&self, other: &Self) -> bool {
-        self.may_be_the_requests_fault() && self.cause == other.cause && self.status == other.status
+        self.is_suspect()
+            && other.is_suspect()
+            && self.cause == other.cause
+            && self.status == other.status
     }
 }
 
@@ -294,5 +299,7 @@ mod tests {
         assert!(same(timeout, timeout));
         let refused = Outcome::without_answer(Cause::Connect);
         assert!(!same(refused, refused));
+        let back_soon = Outcome::of_answer(503, None, Some(Duration::from_secs(5)));
+        assert!(!same(back_soon, back_soon));
     }
 }

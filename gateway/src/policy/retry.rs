@@ -14,8 +14,6 @@ pub struct Situation<'a> {
     pub committed: bool,
     /// The request body can be sent again.
     pub replayable: bool,
-    /// A deployment tried before failed in the same way: the request is to blame.
-    pub request_blamed: bool,
     /// The request's total time is used up.
     pub out_of_time: bool,
 }
@@ -32,7 +30,6 @@ pub enum Stop {
     NotRetriable,
     Committed,
     NotReplayable,
-    RequestBlamed,
     OutOfTime,
     AttemptsUsed,
     NobodyLeft,
@@ -46,7 +43,6 @@ impl Stop {
             Self::NotRetriable => "not_retriable",
             Self::Committed => "committed",
             Self::NotReplayable => "not_replayable",
-            Self::RequestBlamed => "request_blamed",
             Self::OutOfTime => "out_of_time",
             Self::AttemptsUsed => "attempts_used",
             Self::NobodyLeft => "nobody_left",
@@ -71,8 +67,6 @@ pub fn decide(
         Stop::Committed
     } else if !wanted {
         Stop::NotRetriable
-    } else if situation.request_blamed {
-        Stop::RequestBlamed
     } else if !situation.replayable {
         Stop::NotReplayable
     } else if situation.out_of_time {
@@ -102,7 +96,6 @@ mod tests {
             attempts: 1,
             committed: false,
             replayable: true,
-            request_blamed: false,
             out_of_time: false,
         };
         change(&mut situation);
@@ -141,10 +134,6 @@ mod tests {
             stop(Stop::NotReplayable)
         );
         assert_eq!(
-            after(answer(500), |s| s.request_blamed = true),
-            stop(Stop::RequestBlamed)
-        );
-        assert_eq!(
             after(answer(500), |s| s.out_of_time = true),
             stop(Stop::OutOfTime)
         );
@@ -171,7 +160,6 @@ mod tests {
                 attempts: 1,
                 committed: false,
                 replayable: true,
-                request_blamed: false,
                 out_of_time: false,
             };
             assert_eq!(decide(&situation, || true, || true), verdict);
@@ -187,7 +175,6 @@ mod tests {
             attempts: 1,
             committed: false,
             replayable: true,
-            request_blamed: false,
             out_of_time: false,
         };
         let verdict = decide(&situation, || false, || panic!("budget used in vain"));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::error::ApiError,
     clock::Timestamp,
-    course::{Course, End, Recorded},
+    course::{Course, End, Recorded, Settled},
     policy::{
         cause::Cause,
         outcome::Outcome,
@@ -146,17 +146,12 @@ pub(super) fn ended(
         out_of_time: now.since(ctx.started) >= pool.model.timeouts.total,
     };
     let serves = |endpoint: usize| wanted.serves(&ctx.snapshot, endpoint);
-    let followed = ctx.course.ended(pool, &end, serves, gateway.clock, now);
-    for recorded in &followed.recorded {
-        report(gateway, &ctx.snapshot, pool, recorded, now);
-    }
-    if followed.request_blamed {
-        gateway.metrics.requests_blamed.inc();
-    }
-    if followed.verdict == Verdict::Stop(Stop::BudgetSpent) {
+    let (verdict, settled) = ctx.course.ended(pool, &end, serves, gateway.clock, now);
+    report(gateway, &ctx.snapshot, pool, &settled, now);
+    if verdict == Verdict::Stop(Stop::BudgetSpent) {
         gateway.metrics.retry_budget_spent.inc();
     }
-    followed.verdict
+    verdict
 }
 
 /// The attempt under way is answered in a way that goes to the client.
@@ -164,9 +159,8 @@ pub(super) fn succeeded(gateway: &Gateway, ctx: &mut RequestContext, status: u16
     let Some(wanted) = &ctx.wanted else { return };
     let now = gateway.clock.now();
     let pool = &ctx.snapshot.pools[wanted.pool];
-    if let Some(recorded) = ctx.course.succeeded(pool, status, now) {
-        report(gateway, &ctx.snapshot, pool, &recorded, now);
-    }
+    let settled = ctx.course.succeeded(pool, status, now);
+    report(gateway, &ctx.snapshot, pool, &settled, now);
 }
 
 /// Sends the same again on a fresh connection, if it may.
@@ -182,14 +176,24 @@ pub(super) fn again(gateway: &Gateway, ctx: &mut RequestContext) -> bool {
     again
 }
 
-/// Says what an operator should see: a deployment was taken out, why and for how long.
+/// Says in metrics and log what became of the failures of a request.
 pub(super) fn report(
     gateway: &Gateway,
     snapshot: &Snapshot,
     pool: &Pool,
-    recorded: &Recorded,
+    settled: &Settled,
     now: Timestamp,
 ) {
+    if settled.request_blamed {
+        gateway.metrics.requests_blamed.inc();
+    }
+    for recorded in &settled.recorded {
+        tell(gateway, snapshot, pool, recorded, now);
+    }
+}
+
+/// What an operator should see: a deployment was taken out, why and for how long.
+fn tell(gateway: &Gateway, snapshot: &Snapshot, pool: &Pool, recorded: &Recorded, now: Timestamp) {
     let Recorded {
         place,
         outcome,

@@ -45,9 +45,8 @@ pub(super) fn request(
 fn close(gateway: &Gateway, ctx: &mut RequestContext, now: Timestamp) {
     let Some(wanted) = &ctx.wanted else { return };
     let pool = &ctx.snapshot.pools[wanted.pool];
-    if let Some(recorded) = ctx.course.settle(pool, now) {
-        attempt::report(gateway, &ctx.snapshot, pool, &recorded, now);
-    }
+    let settled = ctx.course.settle(pool, false, now);
+    attempt::report(gateway, &ctx.snapshot, pool, &settled, now);
     let code = ctx.answer.error_code.as_deref();
     let cause = |status| match (status, code) {
         (Some(400), Some("content_filter")) => Some(Cause::ContentFilter),

@@ -169,8 +169,8 @@ impl World {
                 replayable: true,
                 out_of_time: false,
             };
-            let followed = course.ended(pool, &end, |_| true, clock, now);
-            if followed.verdict != Verdict::Retry {
+            let (verdict, _) = course.ended(pool, &end, |_| true, clock, now);
+            if verdict != Verdict::Retry {
                 self.failed += 1;
                 break;
             }
