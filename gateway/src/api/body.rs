@@ -41,6 +41,8 @@ enum Format {
         /// Behind the opening brace.
         members: usize,
         empty: bool,
+        /// Where a `null` stands in place of a model.
+        null_model: Option<Range<usize>>,
     },
     Multipart {
         /// The first `--boundary`.
@@ -76,9 +78,13 @@ pub fn with_model(body: &Bytes, facts: &BodyFacts, model: &DeploymentName) -> By
     let span = facts.model.as_ref().map(|present| present.span.clone());
     match &facts.format {
         Format::None => body.clone(),
-        Format::Json { members, empty } => {
+        Format::Json {
+            members,
+            empty,
+            null_model,
+        } => {
             let name = serde_json::to_string(model.as_str()).expect("a string always serializes");
-            match span {
+            match span.or_else(|| null_model.clone()) {
                 Some(span) => splice(body, span, &[name.as_bytes()]),
                 None => {
                     let comma: &[u8] = if *empty { b"" } else { b"," };

@@ -156,6 +156,7 @@ fn decided(ctx: &mut RequestContext, status: u16, retry: bool) -> Box<Error> {
 /// Readies the head for the client.
 fn relay(response: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
     ctx.answer.status = response.status.as_u16();
+    ctx.answer.request_id = respond::request_id(response);
     let events = response
         .headers
         .get(header::CONTENT_TYPE)

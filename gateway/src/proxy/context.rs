@@ -107,6 +107,8 @@ pub(super) struct AnswerFacts {
     pub(super) error_code: Option<String>,
     /// Broke off after it had begun.
     pub(super) cut: bool,
+    /// The `x-request-id` that the client got.
+    pub(super) request_id: Option<String>,
 }
 
 impl RequestContext {

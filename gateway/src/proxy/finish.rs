@@ -121,7 +121,7 @@ fn log(session: &Session, ctx: &RequestContext, now: Timestamp) {
         bytes = ctx.answer.bytes,
         first_byte_ms = ctx.answer.first_byte.map(|at| millis(ctx.started, at)),
         duration_ms = millis(ctx.started, now),
-        request_id = header("x-request-id"),
+        request_id = ctx.answer.request_id.as_deref(),
         client_request_id = header("x-ms-client-request-id"),
         "request"
     );

@@ -112,6 +112,10 @@ async fn write(
     mut head: ResponseHeader,
     body: Bytes,
 ) -> Result<()> {
+    // The SDKs show it to their users, who send it to whoever runs the gateway.
+    let request_id = format!("{:032x}", fastrand::u128(..));
+    head.insert_header("x-request-id", request_id.as_str())?;
+    ctx.answer.request_id = Some(request_id);
     if ctx.snapshot.config.response_headers && !ctx.course.tried.is_empty() {
         add_route_headers(&mut head, ctx)?;
     }
@@ -120,6 +124,7 @@ async fn write(
 
 async fn write_held(session: &mut Session, ctx: &mut RequestContext, held: Held) -> Result<()> {
     let Held { mut head, body } = held;
+    ctx.answer.request_id = request_id(&head);
     dress(&mut head, ctx)?;
     head.remove_header(&header::TRANSFER_ENCODING);
     send(session, ctx, head, body.freeze()).await
@@ -141,6 +146,14 @@ async fn send(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// The provider's id of the request, for the log.
+pub(super) fn request_id(head: &ResponseHeader) -> Option<String> {
+    head.headers
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok())
+        .map(str::to_owned)
 }
 
 /// `retry-after` in whole seconds, rounded up, and `retry-after-ms` for the SDKs that know it.

@@ -4,6 +4,7 @@
 
 mod config;
 mod routing;
+mod sdk;
 mod sim;
 mod support;
 mod tidy;

@@ -32,7 +32,15 @@ const NEVER_IN: [(&str, &[&str]); 8] = [
     ),
     (
         "tracing::",
-        &["policy", "api", "config", "state", "state.rs", "pool.rs", "course.rs"],
+        &[
+            "policy",
+            "api",
+            "config",
+            "state",
+            "state.rs",
+            "pool.rs",
+            "course.rs",
+        ],
     ),
     ("fastrand", &["policy", "api", "config", "state"]),
     (

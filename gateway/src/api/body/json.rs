@@ -1,7 +1,7 @@
 //! One pass over a JSON body. Only the members of the outermost object are looked at; everything below is
 //! skipped without recursion, so depth costs no stack.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -16,15 +16,19 @@ use crate::api::error::ApiError;
 ///
 /// # Errors
 /// 400 where the body is not one JSON object (a byte order mark or anything behind it count), where `model`
-/// is not a string, and where there are two: providers differ in which one they take.
+/// is neither a string nor null, and where there are two: providers differ in which one they take.
 pub fn inspect_json(body: &[u8]) -> Result<BodyFacts, ApiError> {
     let members: Members<'_> =
         serde_json::from_slice(body).map_err(|error| invalid(body, &error))?;
     if members.second_model {
         return Err(ApiError::duplicate_model());
     }
+    // LangChain writes `"model":null` where the path names the deployment.
+    let is_null = |raw: &&RawValue| raw.get() == "null";
+    let null_model = members.model.filter(is_null).map(|raw| span(body, raw));
     let model = members
         .model
+        .filter(|raw| !is_null(raw))
         .map(|raw| model_value(body, raw))
         .transpose()?;
     let brace = memchr::memchr(b'{', body).expect("an object has just been parsed");
@@ -34,18 +38,23 @@ pub fn inspect_json(body: &[u8]) -> Result<BodyFacts, ApiError> {
         format: Format::Json {
             members: brace + 1,
             empty: members.empty,
+            null_model,
         },
     })
 }
 
 fn model_value(body: &[u8], raw: &RawValue) -> Result<ModelValue, ApiError> {
     let value = serde_json::from_str(raw.get()).map_err(|_| ApiError::invalid_model())?;
-    // The raw value is borrowed from the body, so its place is the distance between the two.
-    let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
     Ok(ModelValue {
         value,
-        span: start..start + raw.get().len(),
+        span: span(body, raw),
     })
+}
+
+/// The raw value is borrowed from the body, so its place is the distance between the two.
+fn span(body: &[u8], raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
+    start..start + raw.get().len()
 }
 
 /// Says where, never what: the parser's own message can repeat the body.

@@ -54,7 +54,7 @@ fn model_and_stream_are_read_from_json() {
         (r#"{"model":"a","model":"a"}"#, Err("duplicate_model")),
         (r#"{"model":"a","mod\u0065l":"b"}"#, Err("duplicate_model")),
         (r#"{"model":1}"#, Err("invalid_model")),
-        (r#"{"model":null}"#, Err("invalid_model")),
+        (r#"{"model":null}"#, Ok((None, false))),
         (r#"{"model":["m"]}"#, Err("invalid_model")),
         (r#"{"model":"\ud800"}"#, Err("invalid_model")),
         ("", Err("invalid_json")),
@@ -100,6 +100,7 @@ fn deep_nesting_costs_no_stack() {
 fn a_model_is_replaced_or_added_and_nothing_else_moves() {
     for (body, expected) in [
         (r#"{"model":"a"}"#, r#"{"model":"d/1"}"#),
+        (r#"{"model": null}"#, r#"{"model": "d/1"}"#),
         (
             "\n{ \"x\" : 1.0 ,\t\"mod\\u0065l\" : \"a\\n\" }\n",
             "\n{ \"x\" : 1.0 ,\t\"mod\\u0065l\" : \"d/1\" }\n",
@@ -372,8 +373,8 @@ proptest! {
         let facts = inspect_json(text.as_bytes());
         let expected = match value.get("model") {
             Some(Value::String(model)) => Ok(Some(model.as_str())),
+            Some(Value::Null) | None => Ok(None),
             Some(_) => Err("invalid_model"),
-            None => Ok(None),
         };
         let stream = value.get("stream") == Some(&Value::Bool(true));
         prop_assert_eq!(read(&facts), expected.map(|model| (model, stream)));
@@ -389,12 +390,14 @@ proptest! {
             return Ok(());
         };
         let rewritten = with_model(&body, &facts, &name(&model));
-        let (prefix, suffix) = match facts.model {
-            Some(present) => (&body[..present.span.start], &body[present.span.end..]),
-            None => body.split_at(body.iter().position(|byte| *byte == b'{').unwrap() + 1),
+        let start = body.iter().position(|byte| *byte == b'{').unwrap() + 1;
+        let span = match (&facts.model, &facts.format) {
+            (Some(present), _) => present.span.clone(),
+            (None, Format::Json { null_model: Some(null), .. }) => null.clone(),
+            (None, _) => start..start,
         };
-        prop_assert!(rewritten.starts_with(prefix));
-        prop_assert!(rewritten.ends_with(suffix));
+        prop_assert!(rewritten.starts_with(&body[..span.start]));
+        prop_assert!(rewritten.ends_with(&body[span.end..]));
         value["model"] = json!(model);
         prop_assert_eq!(serde_json::from_slice::<Value>(&rewritten).unwrap(), value);
     }
