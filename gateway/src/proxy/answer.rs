@@ -72,8 +72,7 @@ pub(super) fn head(
         Verdict::Retry => Err(decided(ctx, status, true)),
         Verdict::Stop(_) if cause == Cause::Auth || (300..400).contains(&status) => {
             // The client's own credential was good; and a redirect would show it somebody else's door.
-            let error = attempt::own_error(ctx);
-            attempt::reply_with(ctx, error);
+            ctx.reply = Reply::Own(attempt::own_error(ctx));
             Err(decided(ctx, status, false))
         }
         Verdict::Stop(_) => {
@@ -95,8 +94,9 @@ pub(super) fn body(
     if let Reply::Held(held) = &mut ctx.reply {
         let chunk = body.take().unwrap_or_default();
         if held.body.len() + chunk.len() > HELD_BYTES_MAX {
-            let error = attempt::own_error(ctx);
-            attempt::reply_with(ctx, error);
+            attempt::ended(gateway, ctx, Outcome::of_answer(404, None, None), false);
+            let model = ctx.pool().map_or("", |pool| pool.model.name.as_str());
+            ctx.reply = Reply::Own(ApiError::upstream_broken(model));
             return Err(decided(ctx, 502, false));
         }
         held.body.extend_from_slice(&chunk);
@@ -221,9 +221,9 @@ pub(super) fn learn_error_code(ctx: &mut RequestContext) {
     }
 }
 
-/// Used where a held answer turned out not to be complete.
-pub(super) fn forget_held(ctx: &mut RequestContext, error: ApiError) {
+/// A held answer turned out not to be complete.
+pub(super) fn forget_held(ctx: &mut RequestContext) {
     if matches!(ctx.reply, Reply::Held(_)) {
-        ctx.reply = Reply::Own(error);
+        ctx.reply = Reply::None;
     }
 }

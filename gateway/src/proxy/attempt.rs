@@ -10,7 +10,7 @@ use pingora::{
 
 use super::{
     Gateway,
-    context::{Reply, RequestContext, Wanted},
+    context::{RequestContext, Wanted},
 };
 use crate::{
     api::error::ApiError,
@@ -252,9 +252,4 @@ pub(super) fn own_error(ctx: &RequestContext) -> ApiError {
         Some(Cause::Gateway) | None => ApiError::internal_error(),
         Some(_) => ApiError::upstream_unavailable(model),
     }
-}
-
-/// Makes the gateway answer with `error` instead of what pingora would say.
-pub(super) fn reply_with(ctx: &mut RequestContext, error: ApiError) {
-    ctx.reply = Reply::Own(error);
 }

@@ -60,8 +60,7 @@ pub(super) fn while_proxying(
         retry_after: None,
     };
     let verdict = attempt::ended(gateway, ctx, outcome, committed);
-    let words = attempt::own_error(ctx);
-    answer::forget_held(ctx, words);
+    answer::forget_held(ctx);
     error.set_retry(verdict == Verdict::Retry);
     error
 }
