@@ -5,7 +5,10 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use super::{ConfigFile, EX_CONFIG, EX_UNAVAILABLE, check, complain};
 use crate::{
@@ -90,44 +93,26 @@ async fn stop(running: Running, limit: Duration) {
 /// Lines are written by a thread of their own from a bounded queue; when nobody reads them they are dropped, and
 /// requests are not slowed. The guard flushes when it is dropped.
 fn log_to_stdout(log: &Log) -> anyhow::Result<tracing_appender::non_blocking::WorkerGuard> {
-    let filter = filter(&log.level)?;
+    let filter = EnvFilter::try_new(&log.level).context("`log.level`")?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(false);
+    // Below `info` the libraries log whole heads and bodies: keys and prompts. Only our own lines go that deep.
+    let discreet = filter_fn(|metadata| {
+        *metadata.level() <= Level::INFO || metadata.target().starts_with("gateway")
+    });
     match log.format {
         LogFormat::Json => builder
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
+            .finish()
+            .with(discreet)
             .init(),
-        LogFormat::Text => builder.init(),
+        LogFormat::Text => builder.finish().with(discreet).init(),
     }
     Ok(guard)
-}
-
-/// Libraries that print heads of requests, keys included, at their finer levels.
-const TALKATIVE: [&str; 6] = [
-    "h2",
-    "hyper",
-    "pingora_core",
-    "pingora_http",
-    "pingora_proxy",
-    "rustls",
-];
-
-/// What is logged; the talkative libraries at most at `info`, whatever was asked for.
-fn filter(level: &str) -> anyhow::Result<EnvFilter> {
-    let mut filter = EnvFilter::try_new(level).context("`log.level`")?;
-    if filter
-        .max_level_hint()
-        .is_none_or(|most| most > LevelFilter::INFO)
-    {
-        for library in TALKATIVE {
-            filter = filter.add_directive(format!("{library}=info").parse().context("a constant")?);
-        }
-    }
-    Ok(filter)
 }

@@ -26,7 +26,7 @@ pub enum Cause {
     Dns,
     /// No answer in time.
     Timeout,
-    /// The answer began and then stopped or broke off.
+    /// The connection broke off before the answer was complete, or before it began.
     Stall,
     /// The gateway itself could not do it.
     Gateway,

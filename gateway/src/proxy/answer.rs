@@ -146,9 +146,9 @@ fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
 }
 
 /// The error that ends an attempt whose fate is decided; `failure` lets it pass.
-fn decided(ctx: &mut RequestContext, status: u16, retry: bool) -> Box<Error> {
+pub(super) fn decided(ctx: &mut RequestContext, status: u16, retry: bool) -> Box<Error> {
     ctx.decided = true;
-    let mut error = Error::explain(ErrorType::HTTPStatus(status), "the answer of a provider");
+    let mut error = Error::explain(ErrorType::HTTPStatus(status), "decided");
     error.set_retry(retry);
     error
 }

@@ -19,8 +19,15 @@ use pingora_proxy::Session;
 use prometheus::IntGauge;
 use tokio::time::timeout;
 
-use super::context::RequestContext;
-use crate::{api::error::ApiError, config::compiled::Limits};
+use super::{
+    Gateway, answer, attempt,
+    context::{Reply, RequestContext},
+};
+use crate::{
+    api::error::ApiError,
+    config::compiled::Limits,
+    policy::{cause::Cause, outcome::Outcome},
+};
 
 /// Size of pingora's retry buffer, and of the largest body without a length that can be replayed.
 const PINGORA_BUFFER_BYTES: usize = 64 * 1024;
@@ -91,8 +98,8 @@ enum Rest {
     None,
     /// More than can be kept is still to come, straight to one endpoint.
     Waiting,
-    /// It is on its way: no other attempt can be made.
-    Sent,
+    /// It is on its way, so many bytes up to now: no other attempt can be made.
+    Sent(usize),
 }
 
 impl Buffered {
@@ -102,7 +109,7 @@ impl Buffered {
 
     /// Whether the request can be sent (again).
     pub(super) fn is_replayable(&self) -> bool {
-        !matches!(self.rest, Rest::Sent)
+        !matches!(self.rest, Rest::Sent(_))
     }
 }
 
@@ -216,26 +223,45 @@ fn content_length(session: &Session) -> Option<usize> {
 }
 
 /// Puts the body of this attempt where pingora has its own copy of a part of it.
-pub(super) fn inject(session: &Session, body: &mut Option<Bytes>, ctx: &mut RequestContext) {
+///
+/// # Errors
+/// A body without a length has grown over the limit. The client is told, if it has heard nothing yet.
+pub(super) fn inject(
+    gateway: &Gateway,
+    session: &Session,
+    body: &mut Option<Bytes>,
+    ctx: &mut RequestContext,
+) -> pingora::Result<()> {
     let Some(wanted) = &mut ctx.wanted else {
-        return;
+        return Ok(());
     };
     // Bytes of a tunnel pass here as well.
     if session.was_upgraded() {
-        return;
+        return Ok(());
     }
-    match wanted.body.rest {
+    let sent = match wanted.body.rest {
         Rest::None => {
             if !ctx.outgoing.is_empty() {
                 *body = Some(ctx.outgoing.clone());
             }
+            return Ok(());
         }
         Rest::Waiting => {
             let mut first = BytesMut::from(&*ctx.outgoing);
             first.extend_from_slice(body.as_deref().unwrap_or_default());
             *body = Some(first.freeze());
-            wanted.body.rest = Rest::Sent;
+            0
         }
-        Rest::Sent => {}
+        Rest::Sent(sent) => sent,
+    };
+    let sent = sent + body.as_ref().map_or(0, Bytes::len);
+    wanted.body.rest = Rest::Sent(sent);
+    let bytes_max = ctx.snapshot.config.limits.body_bytes_max;
+    if sent <= bytes_max {
+        return Ok(());
     }
+    let outcome = Outcome::without_answer(Cause::BadRequest);
+    attempt::ended(gateway, ctx, outcome, session.response_written().is_some());
+    ctx.reply = Reply::Own(ApiError::body_too_large(bytes_max));
+    Err(answer::decided(ctx, 413, false))
 }

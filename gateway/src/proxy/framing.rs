@@ -14,13 +14,15 @@ pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) {
     let limits = &ctx.snapshot.config.limits;
     let request = session.req_header();
     let keeps_alive = session.get_keepalive().is_some();
-    let problem = problem(&request.method, request.version, &request.headers).or_else(|| {
-        too_large(
-            request.raw_path(),
-            &request.headers,
-            limits.header_bytes_max,
-        )
-    });
+    let problem = problem(&request.method, request.version, &request.headers)
+        .or_else(|| hidden_length(session))
+        .or_else(|| {
+            too_large(
+                request.raw_path(),
+                &request.headers,
+                limits.header_bytes_max,
+            )
+        });
     let downstream = &mut session.downstream_session;
     if keeps_alive {
         downstream.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
@@ -37,14 +39,18 @@ pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) {
     }
 }
 
+const TWO_LENGTHS: &str = "content-length and transfer-encoding exclude each other";
+
 fn problem(method: &Method, version: Version, headers: &HeaderMap) -> Option<ApiError> {
     let count = |name| headers.get_all(name).iter().count();
     let reason = if version < Version::HTTP_2 && count(header::HOST) != 1 {
         "exactly one host header is required"
+    } else if !plain_host(headers) {
+        "the host is not a name and a port"
     } else if headers.contains_key(header::CONTENT_LENGTH)
         && headers.contains_key(header::TRANSFER_ENCODING)
     {
-        "content-length and transfer-encoding exclude each other"
+        TWO_LENGTHS
     } else if count(header::CONTENT_LENGTH) > 1 || !plain_length(headers) {
         "content-length must be one number"
     } else if count(header::TRANSFER_ENCODING) > 1 || !only_chunked(headers) {
@@ -64,6 +70,33 @@ fn problem(method: &Method, version: Version, headers: &HeaderMap) -> Option<Api
         return None;
     };
     Some(ApiError::malformed_request(reason))
+}
+
+/// Pingora takes the content-length away from a request that also has a transfer-encoding (v1/server.rs
+/// read_request), so only the bytes of the head show that it was there.
+fn hidden_length(session: &Session) -> Option<ApiError> {
+    session.get_header(header::TRANSFER_ENCODING)?;
+    let head = session
+        .downstream_session
+        .as_http1()?
+        .get_headers_raw_bytes();
+    names_length(&head).then(|| ApiError::malformed_request(TWO_LENGTHS))
+}
+
+fn names_length(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
+    head.split(|&byte| byte == b'\n').any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(NAME))
+    })
+}
+
+/// No space, slash, comma or `@`, after which parsers disagree about what the host is.
+fn plain_host(headers: &HeaderMap) -> bool {
+    headers.get(header::HOST).is_none_or(|value| {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+        value.as_bytes().iter().all(plain)
+    })
 }
 
 fn plain_length(headers: &HeaderMap) -> bool {
@@ -113,6 +146,11 @@ mod tests {
             (vec![host, ("transfer-encoding", "Chunked")], false),
             (vec![], true),
             (vec![host, host], true),
+            (vec![("host", "[::1]:8080")], false),
+            (vec![("host", "a b")], true),
+            (vec![("host", "a/b")], true),
+            (vec![("host", "a,b")], true),
+            (vec![("host", "a@b")], true),
             (
                 vec![
                     host,
@@ -140,6 +178,11 @@ mod tests {
         ] {
             assert_eq!(refused(&lines), expected, "{lines:?}");
         }
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nCONTENT-length: 3\r\n\r\n";
+        assert!(names_length(head));
+        assert!(!names_length(
+            b"POST / HTTP/1.1\r\nx: content-length: 3\r\n\r\n"
+        ));
         assert!(problem(&Method::TRACE, Version::HTTP_2, &HeaderMap::new()).is_some());
         assert!(problem(&Method::POST, Version::HTTP_2, &HeaderMap::new()).is_none());
     }

@@ -124,8 +124,7 @@ impl ProxyHttp for Gateway {
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        body::inject(session, body, ctx);
-        Ok(())
+        body::inject(self, session, body, ctx)
     }
 
     async fn upstream_response_filter(

@@ -2,9 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+// Who may ask, and what is refused before anybody is asked.
+mod access;
+// Bodies of every size and form.
+mod bodies;
 mod config;
+// What happens over many requests.
+mod failover;
+// One table of everything that can go wrong with one request.
+mod faults;
 mod routing;
 mod sdk;
 mod sim;
+mod streaming;
 mod support;
 mod tidy;

@@ -11,6 +11,11 @@ use std::{
 
 use serde_json::Value;
 use simulator::{Control, Deployment, Resource, Running, Simulator};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::Instant,
+};
 
 /// Longer than anything that is waited for; a test that needs it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -105,16 +110,44 @@ impl Gateway {
         line
     }
 
+    /// Everything it has logged so far, the lines not waited for included.
+    pub(crate) fn logged(&mut self) -> String {
+        self.seen.extend(self.log.try_iter());
+        self.seen.iter().map(|line| format!("{line}\n")).collect()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
+    /// The same on the listener for HTTP/2.
+    pub(crate) fn h2c_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.h2c)
+    }
+
+    /// A page of the admin listener.
+    pub(crate) async fn admin_page(&self, path: &str) -> String {
+        let page = client().get(format!("http://{}{path}", self.admin)).send();
+        let page = page.await.expect("admin answers");
+        page.text().await.expect("text")
+    }
+
+    /// Polls the state of a deployment until it is `state`.
+    pub(crate) async fn until(&self, endpoint: &str, model: &str, state: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.deployment(endpoint, model).await;
+            if now["state"] == state {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {state}: {now}");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The value of a metric without labels, or with exactly these: `name{a="b"}`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let text = reqwest::get(format!("http://{}/metrics", self.admin))
-            .await
-            .expect("admin answers");
-        let text = text.text().await.expect("text");
+        let text = self.admin_page("/metrics").await;
         let value = text
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
@@ -123,13 +156,8 @@ impl Gateway {
 
     /// State of one deployment as the admin listener shows it.
     pub(crate) async fn deployment(&self, endpoint: &str, model: &str) -> Value {
-        let url = format!("http://{}/status", self.admin);
-        let status: Value = reqwest::get(url)
-            .await
-            .expect("admin answers")
-            .json()
-            .await
-            .expect("JSON");
+        let page = self.admin_page("/status").await;
+        let status: Value = serde_json::from_str(&page).expect("JSON");
         let pools = status.as_array().expect("a list of pools");
         let pool = pools
             .iter()
@@ -141,10 +169,6 @@ impl Gateway {
             .find(|d| d["endpoint"] == endpoint)
             .expect("it is in the pool")
             .clone()
-    }
-
-    pub(crate) fn process_id(&self) -> u32 {
-        self.child.id()
     }
 }
 
@@ -174,7 +198,8 @@ impl Fleet {
         Self::with(config, |_, resource| resource, |_| String::new()).await
     }
 
-    /// `shape` changes a resource before it starts, `endpoint` adds lines (indented by four) to its endpoint.
+    /// `shape` changes a resource before it starts, `endpoint` adds lines (indented by four) to its endpoint;
+    /// `url` and `deployments` among them replace its own, and `ADDRESS` stands for the resource's address.
     pub(crate) async fn with(
         config: &str,
         shape: impl Fn(&str, Resource) -> Resource,
@@ -190,16 +215,24 @@ impl Fleet {
             let running = Simulator::start(shape(name, resource))
                 .await
                 .expect("a free port");
-            endpoints += &format!(
-                "  {name}:\n    url: {}\n    credential: {name}\n{}    deployments: {{ {} }}\n",
-                running.url(),
-                endpoint(name),
-                models
-                    .iter()
-                    .map(|model| format!("{model}: {{}}"))
-                    .collect::<Vec<_>>()
-                    .join(", "),
+            let lines = endpoint(name).replace("ADDRESS", &running.addr().to_string());
+            let unless_given = |key: &str, line: String| {
+                if lines.contains(&format!("    {key}: ")) {
+                    String::new()
+                } else {
+                    line
+                }
+            };
+            let url = unless_given("url", format!("    url: {}\n", running.url()));
+            let models: Vec<_> = models
+                .iter()
+                .map(|model| format!("{model}: {{}}"))
+                .collect();
+            let deployments = unless_given(
+                "deployments",
+                format!("    deployments: {{ {} }}\n", models.join(", ")),
             );
+            endpoints += &format!("  {name}:\n{url}    credential: {name}\n{lines}{deployments}");
             simulators.push(running);
         }
         let credentials: String = SEED
@@ -216,6 +249,16 @@ impl Fleet {
             gateway: Gateway::start(&config),
             simulators,
         }
+    }
+
+    /// The resources in strict order: the second is used when the first cannot serve, and so on.
+    pub(crate) async fn in_order(config: &str) -> Self {
+        Self::with(config, |_, resource| resource, in_order).await
+    }
+
+    /// How many requests for a model each resource got.
+    pub(crate) fn requests(&self, model: &str) -> [u64; 3] {
+        [1, 2, 3].map(|number| self.aoi(number).counts(model).requests)
     }
 
     /// Control of a resource by its number, from 1.
@@ -243,6 +286,101 @@ pub(crate) async fn post(url: &str, body: impl Into<reqwest::Body>) -> reqwest::
         .send()
         .await
         .expect("the gateway answers")
+}
+
+/// The lines for [`Fleet::with`] that give an endpoint its number as priority.
+pub(crate) fn in_order(name: &str) -> String {
+    format!("    priority: {}\n", &name[4..])
+}
+
+/// An answer as the client got it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// The body ended as its framing promised.
+    pub(crate) complete: bool,
+}
+
+impl Seen {
+    pub(crate) async fn read(mut answer: reqwest::Response) -> Self {
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let mut body = Vec::new();
+        let complete = loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        Self {
+            status,
+            headers,
+            body,
+            complete,
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `error.code` of the body, empty if there is none.
+    pub(crate) fn code(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["error"]["code"].as_str().unwrap_or("").to_owned()
+    }
+
+    /// `retry-after-ms` in seconds, checked against `retry-after`, which is rounded up.
+    pub(crate) fn wait(&self) -> Option<f64> {
+        let number = |name| {
+            self.header(name)
+                .map(|text| text.parse::<u64>().expect(name))
+        };
+        let (seconds, millis) = (number("retry-after"), number("retry-after-ms"));
+        assert_eq!(seconds, millis.map(|ms| ms.div_ceil(1000)), "{self:?}");
+        millis.map(|ms| Duration::from_millis(ms).as_secs_f64())
+    }
+}
+
+/// Sends bytes on a connection of its own and returns all that comes back until the gateway closes it, or
+/// `enough` is satisfied.
+pub(crate) async fn raw(
+    address: SocketAddr,
+    bytes: &[u8],
+    enough: impl Fn(&str) -> bool,
+) -> String {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        // The gateway may answer and close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+            answer.extend_from_slice(&chunk[..read]);
+            if enough(&String::from_utf8_lossy(&answer)) {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .expect("the gateway answers or closes")
+}
+
+/// HTTP/2 without TLS and without asking first.
+pub(crate) fn h2_client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .expect("a client")
 }
 
 /// No proxy of the environment, and no connection shared with another test.
