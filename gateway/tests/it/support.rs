@@ -47,6 +47,7 @@ impl Gateway {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tokenweir"))
             .arg("--config")
             .arg(&path)
+            .envs(SEED.map(|(name, _)| (key_variable(name), format!("key-of-{name}"))))
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary was built");
@@ -192,6 +193,11 @@ pub(crate) const SEED: [(&str, &[&str]); 3] = [
     ("aoi-3", &["gpt-4o", "gpt-4o-mini"]),
 ];
 
+/// Where a resource's key is handed to the gateway.
+fn key_variable(name: &str) -> String {
+    format!("KEY_{}", name.to_uppercase().replace('-', "_"))
+}
+
 impl Fleet {
     /// `config` is added to the endpoints of the seed, which are open to everybody unless it says otherwise.
     pub(crate) async fn start(config: &str) -> Self {
@@ -237,7 +243,12 @@ impl Fleet {
         }
         let credentials: String = SEED
             .iter()
-            .map(|(name, _)| format!("  {name}: {{ api_key: {{ value: key-of-{name} }} }}\n"))
+            .map(|(name, _)| {
+                format!(
+                    "  {name}: {{ api_key: {{ env: {} }} }}\n",
+                    key_variable(name)
+                )
+            })
             .collect();
         let open = if config.contains("clients:") {
             ""
