@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Timestamp,
-    policy::{cause::Cause, select::Standing},
-    pool::{Place, Pool},
+    policy::select::Standing,
+    pool::{Condition, Place, Pool},
     server::Shared,
     snapshot::Snapshot,
 };
@@ -170,7 +170,11 @@ fn deployment<'a>(
     let member = pool.member(place);
     let endpoint = &snapshot.upstreams[member.endpoint].endpoint;
     let weight = tier.weights[place.member];
-    let (state, reason, until) = describe(member.standing(now), weight);
+    let Condition {
+        state,
+        reason,
+        until,
+    } = pool.condition(place, now);
     DeploymentStatus {
         endpoint: endpoint.name.as_str(),
         region: endpoint.region.as_deref(),
@@ -181,27 +185,5 @@ fn deployment<'a>(
         reason,
         seconds_left: until.map(|until| until.since(now).as_secs_f64()),
         in_flight: member.state.in_flight(),
-    }
-}
-
-/// The operator's word for a standing, why, and until when.
-#[must_use]
-pub fn describe(
-    standing: Standing,
-    weight: u32,
-) -> (&'static str, Option<&'static str>, Option<Timestamp>) {
-    if weight == 0 {
-        return ("disabled", Some("weight 0"), None);
-    }
-    match standing {
-        Standing::Ready => ("healthy", None, None),
-        Standing::Recovering { .. } => ("recovering", Some("breaker"), None),
-        Standing::Ejected { until } => ("error", Some("breaker"), Some(until)),
-        Standing::Cooling {
-            until,
-            cause: Cause::Throttled,
-        } => ("throttling", Some(Cause::Throttled.as_str()), Some(until)),
-        Standing::Cooling { until, cause } => ("error", Some(cause.as_str()), Some(until)),
-        Standing::Excluded => ("error", None, None),
     }
 }

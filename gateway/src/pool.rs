@@ -13,6 +13,7 @@ use crate::{
     metrics::DeploymentMetrics,
     policy::{
         balance::{SmoothRoundRobin, weighted_random},
+        cause::Cause,
         params::Balance,
         select::{Blocked, Group, MemberIndex, Selection, Standing, select},
     },
@@ -57,6 +58,16 @@ impl Member {
     pub fn standing(&self, now: Timestamp) -> Standing {
         standing(&self.endpoint_state, &self.state, now)
     }
+}
+
+/// A deployment's condition, in the words shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// `healthy`, `throttling`, `error`, `recovering` or `disabled`.
+    pub state: &'static str,
+    /// Why it is not healthy.
+    pub reason: Option<&'static str>,
+    pub until: Option<Timestamp>,
 }
 
 /// A member's place in its pool.
@@ -162,6 +173,35 @@ impl Pool {
                 Standing::Ready | Standing::Recovering { .. } | Standing::Excluded => now,
             })
             .min()
+    }
+
+    /// How a member is doing, for people.
+    #[must_use]
+    pub fn condition(&self, place: Place, now: Timestamp) -> Condition {
+        let member = self.member(place);
+        let probe_due = || {
+            member.state.health.is_probe_due(now) || member.endpoint_state.health.is_probe_due(now)
+        };
+        let (state, reason, until) = match member.standing(now) {
+            _ if self.tiers[place.tier].weights[place.member] == 0 => {
+                ("disabled", Some("weight 0"), None)
+            }
+            Standing::Ready if probe_due() => ("recovering", Some("probe due"), None),
+            Standing::Ready => ("healthy", None, None),
+            Standing::Recovering { .. } => ("recovering", Some("breaker"), None),
+            Standing::Ejected { until } => ("error", Some("breaker"), Some(until)),
+            Standing::Cooling {
+                until,
+                cause: Cause::Throttled,
+            } => ("throttling", Some(Cause::Throttled.as_str()), Some(until)),
+            Standing::Cooling { until, cause } => ("error", Some(cause.as_str()), Some(until)),
+            Standing::Excluded => ("error", None, None),
+        };
+        Condition {
+            state,
+            reason,
+            until,
+        }
     }
 
     /// Every member, preferred first.

@@ -48,6 +48,12 @@ impl Health {
         }
     }
 
+    /// The breaker is half-open and waits for a request to be its probe.
+    #[must_use]
+    pub fn is_probe_due(&self, now: Timestamp) -> bool {
+        self.engaged.load(Ordering::Acquire) && self.breaker.lock().gate(now) == Gate::Probe
+    }
+
     /// The cool-down under way: until when, and why.
     #[must_use]
     pub fn cooling(&self, now: Timestamp) -> Option<(Timestamp, Cause)> {

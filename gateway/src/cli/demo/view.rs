@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use parking_lot::Mutex;
 
 use super::{fleet::Fleet, story::Promise, traffic::Tally};
-use crate::{admin::describe, cli::print};
+use crate::{cli::print, pool::Condition};
 
 const BAR_WIDTH: u64 = 30;
 
@@ -72,7 +72,7 @@ pub(super) fn lanes(fleet: &Fleet) -> Vec<Lane> {
         for place in pool.places() {
             let tier = &pool.tiers[place.tier];
             let member = pool.member(place);
-            let (state, _, until) = describe(member.standing(now), tier.weights[place.member]);
+            let Condition { state, until, .. } = pool.condition(place, now);
             let left =
                 until.map(|until| format!(", {:.0} s left", until.since(now).as_secs_f64().ceil()));
             lanes.push(Lane {
