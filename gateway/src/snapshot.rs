@@ -42,6 +42,8 @@ pub struct Snapshot {
 pub struct Upstream {
     pub endpoint: Endpoint,
     pub host: HeaderValue,
+    /// Its name, as answers carry it.
+    pub name: HeaderValue,
     pub credential: Option<(HeaderName, HeaderValue)>,
     pub addresses: Addresses,
     /// What every connection to it has in common; the address is filled in at each attempt.
@@ -178,6 +180,7 @@ fn upstream(endpoint: &Endpoint, resolver: &Resolver) -> Upstream {
     });
     Upstream {
         host: HeaderValue::from_str(&host).expect("a parsed URL has a printable host"),
+        name: HeaderValue::from_str(endpoint.name.as_str()).expect("a name is plain ASCII"),
         credential: credential(endpoint),
         addresses: resolver.addresses(&url.host, url.port),
         peer,

@@ -49,15 +49,20 @@ pub(super) fn head(
     }
     ctx.course.answered(status);
     if status == 404 && has_body(response, session) {
-        ctx.reply = Reply::Held(Held {
+        ctx.reply = Reply::Held(Box::new(Held {
             head: response.clone(),
             body: BytesMut::new(),
-        });
+        }));
         // See the module's documentation. Nothing of this head is seen by anybody.
         response.set_status(StatusCode::EARLY_HINTS)?;
         return Ok(());
     }
-    let outcome = Outcome::of_answer(status, None, retry_after(&response.headers));
+    let wait = if status < 400 {
+        None
+    } else {
+        retry_after(&response.headers)
+    };
+    let outcome = Outcome::of_answer(status, None, wait);
     let Some(cause) = outcome.cause else {
         attempt::succeeded(gateway, ctx, status);
         return relay(response, ctx);

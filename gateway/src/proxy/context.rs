@@ -86,7 +86,7 @@ pub(super) enum Reply {
     None,
     Own(ApiError),
     /// A provider's answer that was held back until its body told what it is.
-    Held(Held),
+    Held(Box<Held>),
 }
 
 pub(super) struct Held {

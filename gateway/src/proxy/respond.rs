@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderName, HeaderValue, header};
 use pingora::{Error, ErrorSource, ErrorType, Result, http::ResponseHeader};
 use pingora_proxy::{FailToProxy, Session};
 
@@ -34,7 +34,7 @@ pub(super) async fn after_failure(
         // Pingora closes the connection after this hook whatever is returned here, so the client is told.
         session.downstream_session.set_keepalive(None);
         let written = match std::mem::take(&mut ctx.reply) {
-            Reply::Held(held) => write_held(session, ctx, held).await,
+            Reply::Held(held) => write_held(session, ctx, *held).await,
             Reply::Own(words) => own(session, ctx, &words, now).await,
             Reply::None => {
                 let words = attempt::own_error(ctx);
@@ -170,9 +170,11 @@ pub(super) fn set_wait(head: &mut ResponseHeader, wait: Duration) -> Result<()> 
 
 /// Who answered, and at which attempt.
 pub(super) fn add_route_headers(head: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    const ENDPOINT: HeaderName = HeaderName::from_static("x-tokenweir-endpoint");
+    const ATTEMPTS: HeaderName = HeaderName::from_static("x-tokenweir-attempts");
     if let (Some(pool), Some(&place)) = (ctx.pool(), ctx.course.tried.last()) {
-        let endpoint = &ctx.snapshot.upstreams[pool.member(place).endpoint].endpoint;
-        head.insert_header("x-tokenweir-endpoint", endpoint.name.as_str())?;
+        let upstream = &ctx.snapshot.upstreams[pool.member(place).endpoint];
+        head.insert_header(ENDPOINT, upstream.name.clone())?;
     }
-    head.insert_header("x-tokenweir-attempts", ctx.course.tried.len().to_string())
+    head.insert_header(ATTEMPTS, HeaderValue::from(ctx.course.tried.len()))
 }

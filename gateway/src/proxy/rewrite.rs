@@ -1,6 +1,7 @@
 //! Makes the client's request the gateway's own: path and model of the chosen deployment, its host, its one
 //! credential, and of the client's headers what may go on.
 
+use bytes::Bytes;
 use http::{HeaderName, Uri, header};
 use pingora::{Error, ErrorType, OrErr, Result, http::RequestHeader};
 use pingora_proxy::Session;
@@ -42,7 +43,7 @@ pub(super) fn request(
         endpoint.api_version.as_deref(),
     );
     request.set_uri(
-        url.parse::<Uri>()
+        Uri::from_maybe_shared(Bytes::from(url))
             .or_err(ErrorType::InternalError, "building the upstream URL")?,
     );
 

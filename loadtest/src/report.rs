@@ -1,0 +1,98 @@
+//! What a scenario found, as tables for people and as JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::sample::{Added, Figures};
+
+/// Title of a column and how its cells are written; an empty one where nothing was measured.
+pub(crate) struct Column(
+    pub(crate) &'static str,
+    pub(crate) fn(&Figures) -> Option<String>,
+);
+
+pub(crate) struct Report {
+    scenario: &'static str,
+    text: String,
+    tables: Vec<Value>,
+    facts: Map<String, Value>,
+    /// Everything that was promised held.
+    pub(crate) kept: bool,
+}
+
+impl Report {
+    pub(crate) fn new(scenario: &'static str) -> Self {
+        Self {
+            scenario,
+            text: String::new(),
+            tables: Vec::new(),
+            facts: Map::new(),
+            kept: true,
+        }
+    }
+
+    pub(crate) fn table(&mut self, title: &str, columns: &[Column], rows: Vec<Figures>) {
+        let mut cells = vec![
+            std::iter::once("target".to_owned())
+                .chain(columns.iter().map(|column| column.0.to_owned()))
+                .collect::<Vec<String>>(),
+        ];
+        cells.extend(rows.iter().map(|row| {
+            let values = columns
+                .iter()
+                .map(|column| (column.1)(row).unwrap_or_default());
+            std::iter::once(row.target.clone()).chain(values).collect()
+        }));
+        let widths: Vec<usize> = (0..=columns.len())
+            .map(|column| {
+                let widths = cells.iter().map(|line| line[column].chars().count());
+                widths.max().unwrap_or(0)
+            })
+            .collect();
+        self.line(&format!("\n{title}"));
+        for line in &cells {
+            let mut text = format!("{:<width$}", line[0], width = widths[0]);
+            for (cell, width) in line.iter().zip(&widths).skip(1) {
+                write!(text, "  {cell:>width$}").expect("writing to a String does not fail");
+            }
+            self.line(&text);
+        }
+        self.tables.push(json!({ "title": title, "rows": rows }));
+    }
+
+    pub(crate) fn added(&mut self, figure: &str, added: Vec<(&'static str, Added)>) {
+        for (name, by) in added {
+            self.line(&format!(
+                "added by {name}: {figure}: {:.2} (rounds: {:.2} to {:.2})",
+                by.median, by.min, by.max
+            ));
+            self.facts
+                .insert(format!("added by {name}: {figure}"), json!(by));
+        }
+    }
+
+    pub(crate) fn fact(&mut self, name: &str, value: f64) {
+        self.line(&format!("{name}: {value:.1}"));
+        self.facts.insert(name.to_owned(), json!(value));
+    }
+
+    pub(crate) fn promise(&mut self, name: &str, kept: bool) {
+        self.line(&format!("{name}: {}", if kept { "yes" } else { "NO" }));
+        self.facts.insert(name.to_owned(), json!(kept));
+        self.kept &= kept;
+    }
+
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({ "scenario": self.scenario, "tables": self.tables, "facts": self.facts })
+    }
+}
