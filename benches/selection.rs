@@ -50,7 +50,6 @@ fn selection(c: &mut Criterion) {
                         black_box(&groups),
                         |_, member| standings[member],
                         black_box(50),
-                        true,
                     );
                     match chosen {
                         Selection::Among { members, .. } => wheel.pick(&groups[0].0, &members),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -70,7 +70,14 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let (status, content_type, body) = self.answer(session.req_header().uri.path());
+        let request = session.req_header();
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        let (status, content_type, body) = if reads {
+            self.answer(request.uri.path())
+        } else {
+            let body = r#"{"error":"only GET"}"#.to_owned();
+            (StatusCode::METHOD_NOT_ALLOWED, "application/json", body)
+        };
         let mut response = Response::new(body.into_bytes());
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -119,7 +126,7 @@ impl<'a> Readiness<'a> {
 fn is_usable(pool: &Pool, place: Place, now: Timestamp) -> bool {
     pool.tiers[place.tier].weights[place.member] > 0
         && matches!(
-            pool.member(place).standing(now),
+            pool.standing(place, now),
             Standing::Ready | Standing::Recovering { .. }
         )
 }

@@ -6,6 +6,8 @@
 //! a failure is recorded only when the request is over. If two deployments failed in the same way and nobody
 //! served it, the request is to blame and they are left alone.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use crate::{
@@ -21,7 +23,9 @@ use crate::{
 };
 
 /// How often one attempt may find its kept-alive connection dead.
-const STALE_MAX: u8 = 2;
+const STALE_MAX: u8 = 1;
+/// A connection that breaks later than this after the request was sent was at work on it.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub struct Course {
@@ -68,7 +72,7 @@ struct Suspect {
 impl Suspect {
     fn record(mut self, pool: &Pool, now: Timestamp) -> Recorded {
         let Self { outcome, place, .. } = self;
-        let was = pool.member(place).standing(now);
+        let was = pool.standing(place, now);
         let (breaker, cool_down) = (&pool.model.breaker, &pool.model.cool_down);
         let changed = self.lease.record(&outcome, breaker, cool_down, now);
         Recorded {
@@ -123,7 +127,6 @@ impl Course {
         let wanted = Wanted {
             tried: &[],
             serves,
-            last_resort: true,
             now,
         };
         let pick = pool.pick(&wanted, clock).or_else(|blocked| {
@@ -176,9 +179,13 @@ impl Course {
 
     /// Whether the same attempt may be made on a fresh connection: its kept-alive one had died before any byte of
     /// an answer, which is nobody's fault. Costs no attempt.
-    pub fn again(&mut self) -> bool {
+    pub fn again(&mut self, now: Timestamp) -> bool {
         match &mut self.current {
-            Some(attempt) if attempt.status.is_none() && attempt.stale < STALE_MAX => {
+            Some(attempt)
+                if attempt.status.is_none()
+                    && attempt.stale < STALE_MAX
+                    && now.since(attempt.started) < STALE_WITHIN =>
+            {
                 attempt.stale += 1;
                 true
             }
@@ -249,7 +256,8 @@ impl Course {
         };
         let blamed: SmallVec<[bool; 2]> = suspects
             .iter()
-            .map(|suspect| !served && is_shared(&suspect.outcome))
+            // What a probe found must be said: its breaker waits for it.
+            .map(|suspect| !served && !suspect.lease.is_probe() && is_shared(&suspect.outcome))
             .collect();
         let request_blamed = blamed.contains(&true);
         // The lease of one that is not to blame is given back without a word.
@@ -320,7 +328,6 @@ impl Course {
                 let wanted = Wanted {
                     tried: &self.tried,
                     serves,
-                    last_resort: false,
                     now,
                 };
                 next = pool.pick(&wanted, clock).ok();

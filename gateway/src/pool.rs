@@ -54,8 +54,7 @@ pub struct Member {
 }
 
 impl Member {
-    #[must_use]
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    fn standing(&self, now: Timestamp) -> Standing {
         standing(&self.endpoint_state, &self.state, now)
     }
 }
@@ -90,7 +89,6 @@ pub struct Wanted<'a, F> {
     pub tried: &'a [Place],
     /// Whether the endpoint (by its place) can serve this operation at all.
     pub serves: F,
-    pub last_resort: bool,
     pub now: Timestamp,
 }
 
@@ -98,6 +96,20 @@ impl Pool {
     #[must_use]
     pub fn member(&self, place: Place) -> &Member {
         &self.tiers[place.tier].members[place.member]
+    }
+
+    /// Where a member stands. What a breaker holds back, which other models may share, is ready for a model that
+    /// has none.
+    #[must_use]
+    pub fn standing(&self, place: Place, now: Timestamp) -> Standing {
+        match self.member(place).standing(now) {
+            Standing::Ejected { .. } | Standing::Recovering { .. }
+                if !self.model.breaker.enabled =>
+            {
+                Standing::Ready
+            }
+            standing => standing,
+        }
     }
 
     /// # Errors
@@ -126,7 +138,7 @@ impl Pool {
             };
             let place = Place { tier, member };
             let chosen = self.member(place);
-            let lease = match chosen.standing(wanted.now) {
+            let lease = match self.standing(place, wanted.now) {
                 Standing::Ready => {
                     Lease::take(&chosen.endpoint_state, &chosen.state, clock, wanted.now)
                 }
@@ -166,9 +178,8 @@ impl Pool {
     ) -> Option<Timestamp> {
         self.places()
             .filter(|&place| self.tiers[place.tier].weights[place.member] > 0)
-            .map(|place| self.member(place))
-            .filter(|member| serves(member.endpoint))
-            .map(|member| match member.standing(now) {
+            .filter(|&place| serves(self.member(place).endpoint))
+            .map(|place| match self.standing(place, now) {
                 Standing::Cooling { until, .. } | Standing::Ejected { until } => until.max(now),
                 Standing::Ready | Standing::Recovering { .. } | Standing::Excluded => now,
             })
@@ -182,7 +193,7 @@ impl Pool {
         let probe_due = || {
             member.state.health.is_probe_due(now) || member.endpoint_state.health.is_probe_due(now)
         };
-        let (state, reason, until) = match member.standing(now) {
+        let (state, reason, until) = match self.standing(place, now) {
             _ if self.tiers[place.tier].weights[place.member] == 0 => {
                 ("disabled", Some("weight 0"), None)
             }
@@ -214,18 +225,12 @@ impl Pool {
     fn select<F: Fn(usize) -> bool>(&self, wanted: &Wanted<'_, F>) -> Selection {
         let standing = |tier: usize, member: MemberIndex| {
             let place = Place { tier, member };
-            let member = self.member(place);
-            if wanted.tried.contains(&place) || !(wanted.serves)(member.endpoint) {
+            if wanted.tried.contains(&place) || !(wanted.serves)(self.member(place).endpoint) {
                 return Standing::Excluded;
             }
-            member.standing(wanted.now)
+            self.standing(place, wanted.now)
         };
-        select(
-            &self.tiers,
-            standing,
-            fastrand::u8(0..100),
-            wanted.last_resort,
-        )
+        select(&self.tiers, standing, fastrand::u8(0..100))
     }
 
     fn balance(&self, tier: usize, members: &[MemberIndex]) -> Option<MemberIndex> {

@@ -56,9 +56,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Links a configuration and makes it the one that new requests see.
-    pub fn swap(&self, config: Compiled) {
+    /// Links a configuration and makes it the one that new requests see, once its host names have addresses.
+    pub async fn swap(&self, config: Compiled) {
         let snapshot = Snapshot::link(config, &self.registry, &self.resolver, &self.metrics);
+        self.resolver.warm_up(WARM_UP).await;
         self.snapshot.store(Arc::new(snapshot));
     }
 }
@@ -71,6 +72,7 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     requests: Requests,
     stop: watch::Sender<bool>,
+    _never: watch::Sender<bool>,
     services: Vec<JoinHandle<()>>,
 }
 
@@ -109,6 +111,7 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
         ..ServerConf::default()
     });
     let (stop, stopped) = watch::channel(false);
+    let never = watch::Sender::new(false);
     let addresses = listeners.iter().map(|bound| bound.address).collect();
     let mut services = Vec::new();
     for h2c in [false, true] {
@@ -130,10 +133,15 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
         metrics,
     });
     if let Some(bound) = &admin {
-        let app = Admin::new(shared.clone(), stopped.clone());
+        let app = Admin::new(shared.clone(), stopped);
         let mut service = Service::new("admin".to_owned(), app);
         service.add_tcp(&bound.address.to_string());
-        services.push(run(service, adopt(std::iter::once(bound)).0, stopped));
+        // It stays until the end: a drain is when somebody wants to look.
+        services.push(run(
+            service,
+            adopt(std::iter::once(bound)).0,
+            never.subscribe(),
+        ));
     }
     Ok(Running {
         shared,
@@ -141,6 +149,7 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
         admin: admin.map(|bound| bound.address),
         requests,
         stop,
+        _never: never,
         services,
     })
 }
@@ -149,6 +158,7 @@ impl Running {
     /// Stops accepting, and returns when the last request has ended, or after `limit` with the number of
     /// requests that are cut.
     pub async fn drain(self, limit: Duration) -> usize {
+        self.requests.stop();
         let _ = self.stop.send(true);
         let _ = timeout(limit, self.requests.none_left()).await;
         for service in self.services {

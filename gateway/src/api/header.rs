@@ -15,7 +15,7 @@ const HOP_BY_HOP: [&str; 6] = [
 /// Held back in both directions: a hop's own business, and the gateway's own names, which nobody else may set.
 const OWN_PREFIXES: [&str; 2] = ["proxy-", "x-tokenweir-"];
 
-const REQUEST_ONLY: [&str; 10] = [
+const REQUEST_ONLY: [&str; 11] = [
     // Written by the proxy.
     "content-length",
     "expect",
@@ -25,6 +25,7 @@ const REQUEST_ONLY: [&str; 10] = [
     "authorization",
     "cookie",
     "ocp-apim-subscription-key",
+    "subscription-key",
     // Belong to the client's own account: with the gateway's key the provider would refuse them, and the
     // refusal would count against an endpoint that is well.
     "openai-organization",

@@ -14,7 +14,7 @@
 //! The eight are chat/completions, completions, embeddings, images/generations, images/edits,
 //! audio/transcriptions, audio/translations and audio/speech.
 //!
-//! The client's query goes along byte for byte, except that `api-key` is always removed, and that
+//! The client's query goes along byte for byte, except that `api-key` and `subscription-key` are always removed, and that
 //! `api-version` is replaced on dated URLs where the endpoint sets its own, and removed at `openai`.
 
 use std::fmt::Write;
@@ -119,7 +119,8 @@ pub fn upstream_path_and_query(
         UrlForm::OpenAi => format!("{base_path}/v1/{operation}"),
     };
 
-    let mut edits: SmallVec<[(&str, Option<&str>); 3]> = smallvec![("api-key", None)];
+    let mut edits: SmallVec<[(&str, Option<&str>); 4]> =
+        smallvec![("api-key", None), ("subscription-key", None)];
     match form {
         UrlForm::AzureDeployment | UrlForm::AzureResource => {
             edits.extend(api_version.map(|version| ("api-version", Some(version))));

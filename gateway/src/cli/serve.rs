@@ -66,9 +66,7 @@ async fn serve(options: &ConfigFile, config: Compiled) -> anyhow::Result<ExitCod
     loop {
         tokio::select! {
             _ = hang_up.recv() => {
-                let (shared, path) = (running.shared.clone(), options.config.clone());
-                // Files are read: not on a worker. `link` needs the runtime's handle, which this thread has.
-                let _ = tokio::task::spawn_blocking(move || reload::reload(&shared, &path)).await;
+                reload::reload(&running.shared, options.config.clone()).await;
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -100,8 +98,11 @@ fn log_to_stdout(log: &Log) -> anyhow::Result<tracing_appender::non_blocking::Wo
         .with_writer(writer)
         .with_ansi(false);
     // Below `info` the libraries log whole heads and bodies: keys and prompts. Only our own lines go that deep.
+    // Pingora's reader for the admin listener quotes a head it cannot read at any level.
     let discreet = filter_fn(|metadata| {
-        *metadata.level() <= Level::INFO || metadata.target().starts_with("gateway")
+        let target = metadata.target();
+        target.starts_with("gateway")
+            || *metadata.level() <= Level::INFO && target != "pingora_core::apps::http_app"
     });
     match log.format {
         LogFormat::Json => builder

@@ -17,7 +17,8 @@ use crate::clock::Timestamp;
 
 /// Shares of its traffic a recovering deployment gets, in percent, before it is closed again.
 pub const RAMP_PERCENT: [u8; 3] = [10, 25, 50];
-/// Successes that lead to the next share; a third of `trip` without a failure does as well.
+/// Successes that lead to the next share, if a tenth of `trip` has passed as well: many requests in one second
+/// prove little. A third of `trip` and one success do for a quiet deployment.
 const RAMP_SUCCESSES: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,7 +112,10 @@ impl Breaker {
         now: Timestamp,
     ) -> bool {
         if !params.enabled {
-            *self = Self::default();
+            // For this model; another one may share it.
+            if probe {
+                self.release(now);
+            }
             return false;
         }
         match signal {
@@ -149,8 +153,10 @@ impl Breaker {
                 successes,
             } => {
                 let successes = successes + 1;
-                let long_enough = now.since(since) >= params.trip / 3;
-                self.phase = if successes < RAMP_SUCCESSES && !long_enough {
+                let passed = now.since(since);
+                let enough = successes >= RAMP_SUCCESSES && passed >= params.trip / 10
+                    || passed >= params.trip / 3;
+                self.phase = if !enough {
                     Phase::Ramp {
                         step,
                         since,
@@ -324,19 +330,24 @@ mod tests {
     }
 
     #[test]
-    fn traffic_comes_back_in_steps() {
+    fn traffic_comes_back_in_steps_that_take_their_time() {
         let mut breaker = tripped();
         assert!(breaker.try_probe(at(33)));
         breaker.record(&params(), BreakerSignal::Success, true, None, at(33));
-        let mut seen = vec![breaker.gate(at(33))];
-        while !breaker.is_closed() {
-            breaker.record(&params(), BreakerSignal::Success, false, None, at(33));
-            if seen.last() != Some(&breaker.gate(at(33))) {
-                seen.push(breaker.gate(at(33)));
-            }
-        }
         let ramp = |percent| Gate::Ramp { percent };
-        assert_eq!(seen, [ramp(10), ramp(25), ramp(50), Gate::Closed]);
+        for (second, gate) in [
+            (33, ramp(10)),
+            (35, ramp(10)),
+            (36, ramp(25)),
+            (38, ramp(25)),
+            (39, ramp(50)),
+            (42, Gate::Closed),
+        ] {
+            for _ in 0..100 {
+                breaker.record(&params(), BreakerSignal::Success, false, None, at(second));
+            }
+            assert_eq!(breaker.gate(at(second)), gate, "at {second} s");
+        }
     }
 
     #[test]
@@ -358,13 +369,17 @@ mod tests {
     }
 
     #[test]
-    fn a_breaker_switched_off_by_a_reload_closes() {
-        let mut breaker = tripped();
+    fn one_that_is_off_counts_nothing_and_leaves_what_others_counted() {
         let off = BreakerParams {
             enabled: false,
+            failures: NonZeroU32::MIN,
             ..params()
         };
-        breaker.record(&off, BreakerSignal::Failure, false, None, at(4));
+        let mut breaker = Breaker::default();
+        breaker.record(&off, BreakerSignal::Failure, false, None, at(1));
         assert!(breaker.is_closed());
+        let mut breaker = tripped();
+        breaker.record(&off, BreakerSignal::Success, false, None, at(4));
+        assert_eq!(breaker.gate(at(4)), Gate::Open { until: at(33) });
     }
 }

@@ -55,7 +55,13 @@ impl Outcome {
     /// asked, and so does one that says when it is back.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        matches!(self.cause, Some(Cause::Server | Cause::Timeout)) && self.retry_after.is_none()
+        let suspect = match self.cause {
+            Some(Cause::Server | Cause::Timeout) => true,
+            // Resources that all lack a feature forbid it; one that refuses the key says 401.
+            Some(Cause::Auth) => self.status == Some(403),
+            _ => false,
+        };
+        suspect && self.retry_after.is_none()
     }
 
     /// Whether two deployments failed in the same way on the same request. Unless a third one served it, the

@@ -59,13 +59,11 @@ pub struct Blocked {
     pub throttled: bool,
 }
 
-/// `draw` is a random number below 100. `last_resort` allows recovering members beyond their share and
-/// ejected ones: for the first attempt of a request, not for retries.
+/// `draw` is a random number below 100.
 pub fn select<G: Group>(
     groups: &[G],
     mut standing: impl FnMut(usize, MemberIndex) -> Standing,
     draw: u8,
-    last_resort: bool,
 ) -> Selection {
     let mut blocked = Blocked::default();
     let mut beyond_share: Option<Selection> = None;
@@ -95,12 +93,9 @@ pub fn select<G: Group>(
             };
         }
     }
-    let fallback = if last_resort {
-        beyond_share.or(ejected)
-    } else {
-        None
-    };
-    fallback.unwrap_or(Selection::Nobody(blocked))
+    beyond_share
+        .or(ejected)
+        .unwrap_or(Selection::Nobody(blocked))
 }
 
 /// Keeps the members of the first group that has any.

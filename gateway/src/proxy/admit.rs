@@ -114,6 +114,8 @@ async fn examine(
             return Ok(Admitted::Answer(models::model_body(&model.name)));
         }
     };
+    // On any other path an upgrade is ignored, as a server may (RFC 9110 §7.8).
+    let upgrade = upgrade && target.operation == Operation::Realtime;
     let Target {
         operation,
         shape,
@@ -134,6 +136,9 @@ async fn examine(
         named.is_some(),
     )
     .await?;
+    if upgrade && !body.bytes.is_empty() {
+        return Err(ApiError::malformed_request("an upgrade has no body").into());
+    }
     let facts = facts(operation, shape, content_type.as_ref(), &body)?;
     let pool = match (named, &facts.model) {
         (Some(pool), _) => pool,

@@ -9,7 +9,7 @@
 //! the end an error makes pingora retry, or `respond` writes what was held.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use pingora::{Error, ErrorType, Result, http::ResponseHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
@@ -20,7 +20,12 @@ use super::{
     respond,
 };
 use crate::{
-    api::{answer::error_code, error::ApiError, header::forwards_response_header, sse::Tap},
+    api::{
+        answer::error_code,
+        error::ApiError,
+        header::{forwards_response_header, named_by_connection},
+        sse::Tap,
+    },
     clock::Clock,
     policy::{
         cause::Cause,
@@ -39,7 +44,7 @@ pub(super) const TOTAL_TIME_OVER: ErrorType = ErrorType::Custom("TotalTimeOver")
 
 pub(super) fn head(
     gateway: &Gateway,
-    session: &Session,
+    session: &mut Session,
     response: &mut ResponseHeader,
     ctx: &mut RequestContext,
 ) -> Result<()> {
@@ -65,13 +70,13 @@ pub(super) fn head(
     let outcome = Outcome::of_answer(status, None, wait);
     let Some(cause) = outcome.cause else {
         attempt::succeeded(gateway, ctx, status);
-        return relay(response, ctx);
+        return relay(gateway, session, response, ctx);
     };
     if cause == Cause::BadRequest {
         // What it was shows when its body passes; it is never sent anywhere else.
         ctx.answer.error_body = Some(BytesMut::new());
         attempt::succeeded(gateway, ctx, status);
-        return relay(response, ctx);
+        return relay(gateway, session, response, ctx);
     }
     match attempt::ended(gateway, ctx, outcome, false) {
         Verdict::Retry => Err(decided(ctx, status, true)),
@@ -85,7 +90,7 @@ pub(super) fn head(
             if let Some(wait) = attempt::wait(ctx, now) {
                 respond::set_wait(response, wait)?;
             }
-            relay(response, ctx)
+            relay(gateway, session, response, ctx)
         }
     }
 }
@@ -105,7 +110,7 @@ pub(super) fn body(
             return Err(decided(ctx, 502, false));
         }
         held.body.extend_from_slice(&chunk);
-        return if end_of_stream {
+        return if end_of_stream || held.is_complete() {
             Err(judge_held(gateway, ctx))
         } else {
             Ok(())
@@ -134,6 +139,14 @@ pub(super) fn body(
     Ok(())
 }
 
+/// The answer has ended.
+pub(super) fn trailers(gateway: &Gateway, ctx: &mut RequestContext) -> Result<()> {
+    if matches!(ctx.reply, Reply::Held(_)) {
+        return Err(judge_held(gateway, ctx));
+    }
+    Ok(())
+}
+
 /// A held 404 is complete: is the deployment missing, or what the client asked for?
 fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
     let Reply::Held(held) = &ctx.reply else {
@@ -142,11 +155,11 @@ fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
     let code = error_code(&held.body).map(std::borrow::Cow::into_owned);
     let outcome = Outcome::of_answer(404, code.as_deref(), retry_after(&held.head.headers));
     let verdict = attempt::ended(gateway, ctx, outcome, false);
-    ctx.answer.error_code = code;
     if verdict == Verdict::Retry {
         ctx.reply = Reply::None;
         return decided(ctx, 404, true);
     }
+    ctx.answer.error_code = code;
     decided(ctx, 404, false)
 }
 
@@ -159,7 +172,24 @@ pub(super) fn decided(ctx: &mut RequestContext, status: u16, retry: bool) -> Box
 }
 
 /// Readies the head for the client.
-fn relay(response: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+fn relay(
+    gateway: &Gateway,
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestContext,
+) -> Result<()> {
+    let downstream = &mut session.downstream_session;
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        // The deadline between two reads of a request is none for a tunnel.
+        downstream.set_read_timeout(None);
+    } else if gateway.requests.is_stopping() {
+        downstream.set_keepalive(None);
+    }
+    if let Some(wanted) = &mut ctx.wanted {
+        // Nothing is sent again from here on: an answer may take minutes, its question need not stay.
+        wanted.body.release();
+        ctx.outgoing = Bytes::new();
+    }
     ctx.answer.status = response.status.as_u16();
     ctx.answer.request_id = respond::request_id(response);
     let events = response
@@ -183,7 +213,10 @@ pub(super) fn dress(response: &mut ResponseHeader, ctx: &RequestContext) -> Resu
     let unwanted: SmallVec<[HeaderName; 4]> = response
         .headers
         .keys()
-        .filter(|name| !forwards_response_header(name.as_str()))
+        .filter(|name| {
+            !forwards_response_header(name.as_str())
+                || is_named_by_connection(&response.headers, name)
+        })
         .filter(|name| !(framing[0] == **name || upgrade && framing.contains(name)))
         .cloned()
         .collect();
@@ -196,14 +229,22 @@ pub(super) fn dress(response: &mut ResponseHeader, ctx: &RequestContext) -> Resu
     Ok(())
 }
 
+/// Whether a `connection` header says that this one is about the connection only.
+pub(super) fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut named = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    named.any(|connection| named_by_connection(connection, name.as_str()))
+}
+
 fn has_body(response: &ResponseHeader, session: &Session) -> bool {
     if session.req_header().method == http::Method::HEAD {
         return false;
     }
-    let headers = &response.headers;
     // An HTTP/2 answer without a length may have ended with its head, which a filter is not told.
-    headers.get(header::CONTENT_LENGTH).map_or_else(
-        || headers.contains_key(header::TRANSFER_ENCODING),
+    response.headers.get(header::CONTENT_LENGTH).map_or_else(
+        || response.version < Version::HTTP_2,
         |length| length.as_bytes() != b"0",
     )
 }

@@ -27,9 +27,6 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Longer than any tunnel stays silent; pingora's read timeout would cut an idle WebSocket.
-const TUNNEL_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-
 /// Chooses the first deployment of a request.
 ///
 /// # Errors
@@ -90,8 +87,10 @@ pub(super) fn peer(gateway: &Gateway, ctx: &mut RequestContext) -> Result<Box<Ht
     let pool = &ctx.snapshot.pools[wanted.pool];
     let upstream = &ctx.snapshot.upstreams[pool.member(place).endpoint];
     let timeouts = &pool.model.timeouts;
-    let read = read_timeout(wanted, timeouts, ctx.started, now);
-    if let Some(mut peer) = upstream.peer(timeouts.connect, read) {
+    let left = timeouts.total.saturating_sub(now.since(ctx.started));
+    let left = left.max(Duration::from_millis(1));
+    let read = read_timeout(wanted, timeouts, left);
+    if let Some(mut peer) = upstream.peer(timeouts.connect.min(left), read) {
         if wanted.upgrade {
             // WebSocket over HTTP/2 is not supported by pingora.
             peer.options.alpn = ALPN::H1;
@@ -107,23 +106,18 @@ pub(super) fn peer(gateway: &Gateway, ctx: &mut RequestContext) -> Result<Box<Ht
     Err(error)
 }
 
-/// One value for streams and one for unary answers; neither outlasts the request's total.
-fn read_timeout(
-    wanted: &Wanted,
-    timeouts: &Timeouts,
-    started: Timestamp,
-    now: Timestamp,
-) -> Duration {
+/// One value for streams and one for unary answers; neither outlasts the request's total. Pingora has one timeout
+/// for the first byte and the gaps after it, so a tunnel's handshake and its silence share `read`.
+fn read_timeout(wanted: &Wanted, timeouts: &Timeouts, left: Duration) -> Duration {
     if wanted.upgrade {
-        return TUNNEL_TIMEOUT;
+        return timeouts.read;
     }
     let read = if wanted.facts.stream {
         timeouts.read_stream
     } else {
         timeouts.read
     };
-    let left = timeouts.total.saturating_sub(now.since(started));
-    read.min(left).max(Duration::from_millis(1))
+    read.min(left)
 }
 
 /// The attempt under way has failed; the one function for all ways in which it can. `committed`: bytes of an
@@ -169,7 +163,7 @@ pub(super) fn again(gateway: &Gateway, ctx: &mut RequestContext) -> bool {
         .wanted
         .as_ref()
         .is_some_and(|wanted| wanted.body.is_replayable());
-    let again = replayable && ctx.course.again();
+    let again = replayable && ctx.course.again(gateway.clock.now());
     if again {
         gateway.metrics.stale_connections.inc();
     }

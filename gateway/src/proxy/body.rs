@@ -53,6 +53,7 @@ impl BufferPool {
         Share {
             pool: self.clone(),
             bytes: 0,
+            copy: 0,
         }
     }
 }
@@ -61,6 +62,8 @@ impl BufferPool {
 struct Share {
     pool: BufferPool,
     bytes: usize,
+    /// Part of `bytes`: a copy of the body with another model in it.
+    copy: usize,
 }
 
 impl Share {
@@ -77,12 +80,17 @@ impl Share {
     }
 }
 
+impl Share {
+    fn give_back(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.pool.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.pool.gauge.sub(bytes.try_into().unwrap_or(i64::MAX));
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        self.pool.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.pool
-            .gauge
-            .sub(self.bytes.try_into().unwrap_or(i64::MAX));
+        self.give_back(self.bytes);
     }
 }
 
@@ -90,7 +98,7 @@ impl Drop for Share {
 pub(super) struct Buffered {
     pub(super) bytes: Bytes,
     rest: Rest,
-    _share: Share,
+    share: Share,
 }
 
 enum Rest {
@@ -105,6 +113,24 @@ enum Rest {
 impl Buffered {
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.rest, Rest::None)
+    }
+
+    /// The body of an attempt is a copy of so many bytes. It replaces that of the attempt before. What is needed
+    /// to go on with a request that was let in is not refused any more, only counted.
+    pub(super) fn count_copy(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.share.copy, bytes);
+        self.share.give_back(before);
+        let _ = self.share.grow(bytes, usize::MAX);
+    }
+
+    /// The body is not needed any more.
+    pub(super) fn release(&mut self) {
+        self.share.give_back(self.share.bytes);
+        self.share.copy = 0;
+        if self.is_whole() {
+            self.rest = Rest::Sent(self.bytes.len());
+        }
+        self.bytes = Bytes::new();
     }
 
     /// Whether the request can be sent (again).
@@ -138,7 +164,7 @@ pub(super) async fn read(
         return Ok(Buffered {
             bytes: Bytes::new(),
             rest: Rest::None,
-            _share: share,
+            share,
         });
     }
     let length = content_length(session);
@@ -198,7 +224,7 @@ async fn read_all(
             return Ok(Buffered {
                 bytes: body.freeze(),
                 rest: Rest::Waiting,
-                _share: share,
+                share,
             });
         }
     }
@@ -209,7 +235,7 @@ async fn read_all(
     Ok(Buffered {
         bytes: body.freeze(),
         rest: Rest::None,
-        _share: share,
+        share,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -89,6 +89,15 @@ pub(super) enum Reply {
     Held(Box<Held>),
 }
 
+impl Held {
+    /// All of the body that was announced is here.
+    pub(super) fn is_complete(&self) -> bool {
+        let length = self.head.headers.get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        length.is_some_and(|length| self.body.len() >= length)
+    }
+}
+
 pub(super) struct Held {
     pub(super) head: ResponseHeader,
     pub(super) body: BytesMut,
@@ -141,6 +150,7 @@ pub struct Requests(Arc<Counter>);
 #[derive(Default)]
 struct Counter {
     under_way: AtomicUsize,
+    stopping: AtomicBool,
     ended: Notify,
 }
 
@@ -148,6 +158,15 @@ impl Requests {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.0.under_way.load(Ordering::Acquire)
+    }
+
+    /// From now on answers say that the connection will be closed.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Acquire)
     }
 
     /// Returns when no request is under way.

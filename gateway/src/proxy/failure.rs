@@ -1,7 +1,7 @@
 //! Turns pingora's errors into what an attempt was. The three ways in which an attempt fails meet in
 //! `attempt::ended`; here is only the translation.
 
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType, RetryType};
 use pingora_proxy::Session;
 
 use super::{Gateway, answer, attempt, context::RequestContext};
@@ -37,9 +37,8 @@ pub(super) fn while_proxying(
         ErrorSource::Downstream => Cause::ClientGone,
         ErrorSource::Internal => Cause::Gateway,
         ErrorSource::Upstream | ErrorSource::Unset => {
-            if client_reused
-                && !committed
-                && is_dead_connection(&error)
+            if !committed
+                && is_dead_connection(&error, client_reused)
                 && attempt::again(gateway, ctx)
             {
                 error.set_retry(true);
@@ -85,16 +84,15 @@ fn cause_of_break(error: &Error, has_status: bool) -> Cause {
     }
 }
 
-/// The kinds of failure that a connection closed by the other side shows at its next use.
-fn is_dead_connection(error: &Error) -> bool {
-    matches!(
-        error.etype(),
-        ErrorType::ConnectionClosed
-            | ErrorType::ReadError
-            | ErrorType::WriteError
-            | ErrorType::H2Error
-            | ErrorType::H2Downgrade
-    )
+/// Whether the connection was closed before the request was looked at: as a reused one shows it at its next use,
+/// or as HTTP/2 says it (GOAWAY, REFUSED_STREAM), which pingora marks (v2/client.rs handle_read_header_error).
+fn is_dead_connection(error: &Error, reused: bool) -> bool {
+    matches!(error.retry, RetryType::Decided(true))
+        || reused
+            && matches!(
+                error.etype(),
+                ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
+            )
 }
 
 #[cfg(test)]

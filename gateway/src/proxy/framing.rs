@@ -10,7 +10,7 @@ use super::context::{Reply, RequestContext};
 use crate::api::error::ApiError;
 
 /// Runs before anything of the request is looked at. A refusal is answered by `admit`.
-pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) {
+pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext, stopping: bool) {
     let limits = &ctx.snapshot.config.limits;
     let request = session.req_header();
     let keeps_alive = session.get_keepalive().is_some();
@@ -24,13 +24,15 @@ pub(super) fn prepare(session: &mut Session, ctx: &mut RequestContext) {
             )
         });
     let downstream = &mut session.downstream_session;
-    if keeps_alive {
+    if stopping {
+        downstream.set_keepalive(None);
+    } else if keeps_alive {
         downstream.set_keepalive(Some(limits.keep_alive.as_secs().max(1)));
     }
     downstream.set_read_timeout(Some(limits.client_read));
     downstream.set_write_timeout(Some(limits.client_read));
     downstream.set_total_drain_timeout(Some(limits.client_read));
-    // A provider's 1xx answers are its own affair with the gateway, and `answer::hold` needs a status that
+    // A provider's 1xx answers are its own affair with the gateway, and `answer` needs, for a head that it holds back, a status that
     // does not go out.
     downstream.set_ignore_info_resp(true);
     if let Some(reason) = problem {

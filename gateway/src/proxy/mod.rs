@@ -63,10 +63,12 @@ impl Gateway {
 /// never says a word is kept for ever (pingora-core 0.9.1, apps/mod.rs: the peek at its first bytes has no limit).
 #[must_use]
 pub fn service(conf: &Arc<ServerConf>, gateway: Gateway, h2c: bool) -> Service<HttpProxy<Gateway>> {
+    let idle = gateway.snapshot.load().config.limits.keep_alive;
     let mut service = http_proxy_service_with_name(conf, gateway, "gateway");
     if let Some(app) = service.app_logic_mut() {
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
+        options.h2_idle_timeout = Some(idle);
         app.server_options = Some(options);
     }
     service
@@ -88,7 +90,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        framing::prepare(session, ctx);
+        framing::prepare(session, ctx, self.requests.is_stopping());
         Ok(())
     }
 
@@ -144,6 +146,16 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         answer::body(self, body, end_of_stream, ctx).map(|()| None)
+    }
+
+    /// An HTTP/2 answer may end with trailers; its body then has no end that the filter above would see.
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut http::HeaderMap,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        answer::trailers(self, ctx)
     }
 
     fn fail_to_connect(

@@ -125,6 +125,8 @@ async fn write(
 async fn write_held(session: &mut Session, ctx: &mut RequestContext, held: Held) -> Result<()> {
     let Held { mut head, body } = held;
     ctx.answer.request_id = request_id(&head);
+    // Pingora's HTTP/1.1 writer cannot serialise the head of an HTTP/2 answer (v1/server.rs).
+    head.set_version(http::Version::HTTP_11);
     dress(&mut head, ctx)?;
     head.remove_header(&header::TRANSFER_ENCODING);
     send(session, ctx, head, body.freeze()).await

@@ -7,10 +7,10 @@ use pingora::{Error, ErrorType, OrErr, Result, http::RequestHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
 
-use super::context::RequestContext;
+use super::{answer::is_named_by_connection, context::RequestContext};
 use crate::api::{
     body::with_model,
-    header::{forwarded_subprotocols, forwards_request_header, named_by_connection},
+    header::{forwarded_subprotocols, forwards_request_header},
     table::{ModelPlace, model_place, upstream_path_and_query},
 };
 
@@ -19,7 +19,7 @@ pub(super) fn request(
     request: &mut RequestHeader,
     ctx: &mut RequestContext,
 ) -> Result<()> {
-    let (Some(wanted), Some(place)) = (&ctx.wanted, ctx.course.place()) else {
+    let (Some(wanted), Some(place)) = (&mut ctx.wanted, ctx.course.place()) else {
         return Err(Error::explain(
             ErrorType::InternalError,
             "no attempt is under way",
@@ -57,6 +57,9 @@ pub(super) fn request(
         ModelPlace::Body => with_model(&wanted.body.bytes, &wanted.facts, &member.deployment),
         ModelPlace::Path | ModelPlace::Query => wanted.body.bytes.clone(),
     };
+    if ctx.outgoing.as_ptr() != wanted.body.bytes.as_ptr() {
+        wanted.body.count_copy(ctx.outgoing.len());
+    }
     if !ctx.outgoing.is_empty() && wanted.body.is_whole() {
         request.remove_header(&header::TRANSFER_ENCODING);
         request.insert_header(header::CONTENT_LENGTH, ctx.outgoing.len())?;
@@ -67,9 +70,7 @@ pub(super) fn request(
 /// Removes what must not go on. What makes up the message itself (length, upgrade) was put in order by pingora
 /// and stays.
 fn remove_headers(session: &Session, request: &mut RequestHeader, upgrade: bool) {
-    let connection = session
-        .get_header(header::CONNECTION)
-        .and_then(|value| value.to_str().ok());
+    let client = &session.req_header().headers;
     let framing = [
         header::TRANSFER_ENCODING,
         header::CONTENT_LENGTH,
@@ -81,9 +82,7 @@ fn remove_headers(session: &Session, request: &mut RequestHeader, upgrade: bool)
         .keys()
         .filter(|name| !(framing.contains(name) || upgrade && tunnel.contains(name)))
         .filter(|name| {
-            !forwards_request_header(name.as_str())
-                || connection
-                    .is_some_and(|connection| named_by_connection(connection, name.as_str()))
+            !forwards_request_header(name.as_str()) || is_named_by_connection(client, name)
         })
         .cloned()
         .collect();

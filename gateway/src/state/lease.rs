@@ -58,6 +58,12 @@ impl Lease {
         }
     }
 
+    /// Whether a half-open breaker waits for the outcome.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.endpoint_probe || self.deployment_probe
+    }
+
     /// Records how the attempt went. The lease goes on counting as in flight until it is dropped, but its
     /// probes are settled.
     pub fn record(
@@ -108,7 +114,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.deployment.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.endpoint_probe || self.deployment_probe {
+        if self.is_probe() {
             let now = self.clock.now();
             if self.endpoint_probe {
                 self.endpoint.health.release_probe(now);

@@ -7,6 +7,7 @@ mod access;
 // Bodies of every size and form.
 mod bodies;
 mod config;
+mod edges;
 // What happens over many requests.
 mod failover;
 // One table of everything that can go wrong with one request.

@@ -131,7 +131,7 @@ impl World {
         let pool = &snapshot.pools[0];
         let nobody_usable = pool
             .places()
-            .all(|place| matches!(pool.member(place).standing(now), Standing::Cooling { .. }));
+            .all(|place| matches!(pool.standing(place, now), Standing::Cooling { .. }));
         let Ok(mut course) = Course::first(pool, |_| true, clock, now) else {
             assert!(
                 nobody_usable,
@@ -143,7 +143,7 @@ impl World {
         loop {
             let place = course.begin(now).unwrap();
             let member = pool.member(place);
-            let cooling = matches!(member.standing(now), Standing::Cooling { .. });
+            let cooling = matches!(pool.standing(place, now), Standing::Cooling { .. });
             assert!(
                 !cooling || nobody_usable,
                 "seed {seed}: sent to a deployment that cools down"
@@ -258,12 +258,10 @@ fn one_failing_endpoint_of_four_is_never_seen_by_a_client() {
             [0, 0],
             "{behaviour:?}: the preferred group had a usable member"
         );
-        let usable = world.pool().places().filter(|&place| {
-            matches!(
-                world.pool().member(place).standing(world.now),
-                Standing::Ready
-            )
-        });
+        let usable = world
+            .pool()
+            .places()
+            .filter(|&place| matches!(world.pool().standing(place, world.now), Standing::Ready));
         assert!(usable.count() >= 3, "{behaviour:?}");
     }
 }

@@ -298,7 +298,7 @@ async fn a_cancelled_probe_is_given_back() {
     first.inject(Fault::status(500).on(GPT).times(1));
     first.inject(Fault::new(Action::HangBeforeHeaders).on(GPT).times(1));
     assert_eq!(fleet.chat(GPT).await.status(), 200);
-    fleet.gateway.until("aoi-1", GPT, "healthy").await;
+    fleet.gateway.until("aoi-1", GPT, "recovering").await;
     let [(client, url), _] = both(&fleet);
     let mut probe = Box::pin(request(&client, &url, CHAT).send());
     tokio::select! {
@@ -308,7 +308,7 @@ async fn a_cancelled_probe_is_given_back() {
     drop(probe);
     first.wait_for(GPT, |counts| counts.cancelled == 1).await;
     // The next request is the next probe, and it succeeds.
-    fleet.gateway.until("aoi-1", GPT, "healthy").await;
+    fleet.gateway.until("aoi-1", GPT, "recovering").await;
     let answer = fleet.chat(GPT).await;
     assert_eq!(answer.headers()["x-tokenweir-endpoint"], "aoi-1");
     let state = fleet.gateway.deployment("aoi-1", GPT).await;

@@ -26,9 +26,9 @@ fn pool(groups: &[&[(u32, Standing)]]) -> (Vec<Weights>, Vec<Vec<Standing>>) {
     (weights, standings)
 }
 
-fn choose(groups: &[&[(u32, Standing)]], draw: u8, last_resort: bool) -> Selection {
+fn choose(groups: &[&[(u32, Standing)]], draw: u8) -> Selection {
     let (weights, standings) = pool(groups);
-    select(&weights, |g, m| standings[g][m], draw, last_resort)
+    select(&weights, |g, m| standings[g][m], draw)
 }
 
 fn among(group: usize, members: &[usize]) -> Selection {
@@ -51,19 +51,19 @@ use Standing::{Excluded, Ready};
 #[test]
 fn the_lowest_priority_number_with_a_ready_member_gets_everything() {
     assert_eq!(
-        choose(&[&[(1, Ready), (1, Ready)], &[(9, Ready)]], 0, true),
+        choose(&[&[(1, Ready), (1, Ready)], &[(9, Ready)]], 0),
         among(0, &[0, 1])
     );
     assert_eq!(
-        choose(&[&[(1, COOLING), (1, Ready)], &[(9, Ready)]], 0, true),
+        choose(&[&[(1, COOLING), (1, Ready)], &[(9, Ready)]], 0),
         among(0, &[1])
     );
     assert_eq!(
-        choose(&[&[(1, COOLING), (1, EJECTED)], &[(9, Ready)]], 0, true),
+        choose(&[&[(1, COOLING), (1, EJECTED)], &[(9, Ready)]], 0),
         among(1, &[0])
     );
     assert_eq!(
-        choose(&[&[(1, Excluded)], &[(1, EJECTED)], &[(1, Ready)]], 0, true),
+        choose(&[&[(1, Excluded)], &[(1, EJECTED)], &[(1, Ready)]], 0),
         among(2, &[0])
     );
 }
@@ -71,39 +71,23 @@ fn the_lowest_priority_number_with_a_ready_member_gets_everything() {
 #[test]
 fn a_recovering_member_gets_its_share_and_the_next_group_the_rest() {
     let groups: &[&[_]] = &[&[(1, TENTH)], &[(1, Ready)]];
-    assert_eq!(choose(groups, 9, true), among(0, &[0]));
-    assert_eq!(choose(groups, 10, true), among(1, &[0]));
+    assert_eq!(choose(groups, 9), among(0, &[0]));
+    assert_eq!(choose(groups, 10), among(1, &[0]));
 }
 
 #[test]
 fn the_breaker_alone_never_takes_the_last_deployment() {
     assert_eq!(
-        choose(&[&[(1, EJECTED)], &[(1, EJECTED)]], 0, true),
+        choose(&[&[(1, EJECTED)], &[(1, EJECTED)]], 0),
         among(0, &[0])
     );
     assert_eq!(
-        choose(&[&[(1, EJECTED)], &[(1, TENTH)]], 99, true),
+        choose(&[&[(1, EJECTED)], &[(1, TENTH)]], 99),
         among(1, &[0])
     );
     assert_eq!(
-        choose(&[&[(1, COOLING)], &[(1, EJECTED)]], 0, true),
+        choose(&[&[(1, COOLING)], &[(1, EJECTED)]], 0),
         among(1, &[0])
-    );
-}
-
-#[test]
-fn a_retry_does_not_go_to_a_last_resort() {
-    let blocked = Blocked {
-        soonest: Some(at(70)),
-        throttled: false,
-    };
-    assert_eq!(
-        choose(&[&[(1, EJECTED)]], 0, false),
-        Selection::Nobody(blocked)
-    );
-    assert_eq!(
-        choose(&[&[(1, TENTH)]], 50, false),
-        Selection::Nobody(Blocked::default())
     );
 }
 
@@ -115,22 +99,22 @@ fn nobody_names_the_soonest_recovery_and_whether_it_is_throttling() {
     };
     let blocked = |soonest, throttled| Selection::Nobody(Blocked { soonest, throttled });
     assert_eq!(
-        choose(&[&[(1, COOLING)], &[(1, auth)]], 0, true),
+        choose(&[&[(1, COOLING)], &[(1, auth)]], 0),
         blocked(Some(at(30)), true)
     );
     assert_eq!(
-        choose(&[&[(1, auth)], &[(1, Excluded)]], 0, true),
+        choose(&[&[(1, auth)], &[(1, Excluded)]], 0),
         blocked(Some(at(30)), false)
     );
-    assert_eq!(choose(&[&[(1, Excluded)]], 0, true), blocked(None, false));
-    assert_eq!(choose(&[], 0, true), blocked(None, false));
+    assert_eq!(choose(&[&[(1, Excluded)]], 0), blocked(None, false));
+    assert_eq!(choose(&[], 0), blocked(None, false));
 }
 
 #[test]
 fn weight_zero_is_never_chosen_not_even_as_a_last_resort() {
     for standing in [Ready, EJECTED, TENTH] {
         let nobody = Selection::Nobody(Blocked::default());
-        assert_eq!(choose(&[&[(0, standing)]], 0, true), nobody, "{standing:?}");
+        assert_eq!(choose(&[&[(0, standing)]], 0), nobody, "{standing:?}");
     }
 }
 
@@ -152,10 +136,9 @@ proptest! {
     fn never_an_excluded_or_cooling_member_and_never_past_a_ready_group(
         groups in prop::collection::vec(prop::collection::vec((0_u32..4, any_standing()), 0..5), 0..5),
         draw in 0_u8..100,
-        last_resort: bool,
     ) {
         let views: Vec<&[(u32, Standing)]> = groups.iter().map(Vec::as_slice).collect();
-        match choose(&views, draw, last_resort) {
+        match choose(&views, draw) {
             Selection::Among { group, members } => {
                 prop_assert!(!members.is_empty());
                 for &member in &members {
@@ -163,10 +146,6 @@ proptest! {
                     prop_assert!(weight > 0);
                     let blocked = matches!(standing, Excluded | Standing::Cooling { .. });
                     prop_assert!(!blocked);
-                    if !last_resort {
-                        let ejected = matches!(standing, Standing::Ejected { .. });
-                        prop_assert!(!ejected);
-                    }
                 }
                 let chosen_is_ready = matches!(groups[group][members[0]].1, Ready);
                 let earlier_ready = groups[..group].iter().flatten().any(|m| m.0 > 0 && m.1 == Ready);
