@@ -88,16 +88,20 @@ mod tests {
     use super::*;
     use crate::policy::cause::Cause;
 
-    fn after(outcome: Outcome, change: impl FnOnce(&mut Situation<'_>)) -> Verdict {
-        let params = RetryParams::default();
-        let mut situation = Situation {
-            outcome: &outcome,
-            params: &params,
+    fn first<'a>(outcome: &'a Outcome, params: &'a RetryParams) -> Situation<'a> {
+        Situation {
+            outcome,
+            params,
             attempts: 1,
             committed: false,
             replayable: true,
             out_of_time: false,
-        };
+        }
+    }
+
+    fn after(outcome: Outcome, change: impl FnOnce(&mut Situation<'_>)) -> Verdict {
+        let params = RetryParams::default();
+        let mut situation = first(&outcome, &params);
         change(&mut situation);
         decide(&situation, || true, || true)
     }
@@ -154,14 +158,7 @@ mod tests {
             (answer(429), Verdict::Retry),
             (answer(500), Verdict::Stop(Stop::NotRetriable)),
         ] {
-            let situation = Situation {
-                outcome: &outcome,
-                params: &params,
-                attempts: 1,
-                committed: false,
-                replayable: true,
-                out_of_time: false,
-            };
+            let situation = first(&outcome, &params);
             assert_eq!(decide(&situation, || true, || true), verdict);
         }
     }
@@ -169,14 +166,7 @@ mod tests {
     #[test]
     fn the_budget_is_only_asked_when_there_is_somebody_to_retry_on() {
         let (outcome, params) = (answer(500), RetryParams::default());
-        let situation = Situation {
-            outcome: &outcome,
-            params: &params,
-            attempts: 1,
-            committed: false,
-            replayable: true,
-            out_of_time: false,
-        };
+        let situation = first(&outcome, &params);
         let verdict = decide(&situation, || false, || panic!("budget used in vain"));
         assert_eq!(verdict, Verdict::Stop(Stop::NobodyLeft));
         assert_eq!(

@@ -187,8 +187,10 @@ fn relay(
     }
     if let Some(wanted) = &mut ctx.wanted {
         // Nothing is sent again from here on: an answer may take minutes, its question need not stay.
+        if wanted.body.is_whole() {
+            ctx.outgoing = Bytes::new();
+        }
         wanted.body.release();
-        ctx.outgoing = Bytes::new();
     }
     ctx.answer.status = response.status.as_u16();
     ctx.answer.request_id = respond::request_id(response);

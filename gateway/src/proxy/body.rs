@@ -78,9 +78,7 @@ impl Share {
             Ok(())
         }
     }
-}
 
-impl Share {
     fn give_back(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.pool.used.fetch_sub(bytes, Ordering::Relaxed);
@@ -123,14 +121,15 @@ impl Buffered {
         let _ = self.share.grow(bytes, usize::MAX);
     }
 
-    /// The body is not needed any more.
+    /// The body is not needed any more: it was sent, and will not be sent again. One that is streamed keeps its
+    /// beginning, which may not be on its way yet.
     pub(super) fn release(&mut self) {
-        self.share.give_back(self.share.bytes);
-        self.share.copy = 0;
         if self.is_whole() {
             self.rest = Rest::Sent(self.bytes.len());
+            self.bytes = Bytes::new();
+            self.share.give_back(self.share.bytes);
+            self.share.copy = 0;
         }
-        self.bytes = Bytes::new();
     }
 
     /// Whether the request can be sent (again).
