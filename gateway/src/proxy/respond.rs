@@ -17,6 +17,8 @@ use crate::{api::error::ApiError, clock::Timestamp};
 
 /// The openai Python SDK gives up at once on a longer wait.
 const WAIT_MAX: Duration = Duration::from_secs(120);
+/// How long a request that was answered early may go on.
+const LINGER: Duration = Duration::from_secs(5);
 /// "Now" would be read as no time at all by the SDKs: told to clients when somebody is usable already.
 const WAIT_AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -147,6 +149,7 @@ async fn send(
     if !body.is_empty() {
         session.write_response_body(Some(body), true).await?;
     }
+    linger(session).await;
     Ok(())
 }
 
@@ -156,6 +159,25 @@ pub(super) fn request_id(head: &ResponseHeader) -> Option<String> {
         .get("x-request-id")
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned)
+}
+
+/// Reads on for a while when the answer came before the request had ended. Pingora closes the connection then
+/// (v1/server.rs prepare_response_header), and a client that is still writing would see a reset in place of the
+/// answer; nginx calls this a lingering close.
+async fn linger(session: &mut Session) {
+    // A client that was not told to go on sends no body.
+    if session.get_header(header::EXPECT).is_some() {
+        return;
+    }
+    let rest = async {
+        while !session.is_body_done() {
+            match session.read_request_body().await {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// `retry-after` in whole seconds, rounded up, and `retry-after-ms` for the SDKs that know it.
