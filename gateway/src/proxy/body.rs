@@ -255,8 +255,15 @@ pub(super) fn inject(
     gateway: &Gateway,
     session: &Session,
     body: &mut Option<Bytes>,
+    end_of_stream: bool,
     ctx: &mut RequestContext,
 ) -> pingora::Result<()> {
+    // HTTP/2 clients end a body with an empty frame. Pingora would write it to an HTTP/1.1 endpoint as a last
+    // chunk, and then the last chunk (proxy_h1.rs send_body_to1): five bytes too many on a connection that is used
+    // again. Guarded by `a_long_body_without_a_length_goes_to_one_endpoint_or_is_refused`.
+    if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
+        *body = None;
+    }
     let Some(wanted) = &mut ctx.wanted else {
         return Ok(());
     };

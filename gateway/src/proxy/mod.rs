@@ -123,10 +123,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        body::inject(self, session, body, ctx)
+        body::inject(self, session, body, end_of_stream, ctx)
     }
 
     async fn upstream_response_filter(
