@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use super::{fleet::Fleet, story::Promise, traffic::Tally};
 use crate::{cli::print, pool::Condition};
 
-const BAR_WIDTH: u64 = 30;
+const BAR_WIDTH: u64 = 12;
+/// A line that wraps would spoil the drawing over it; terminals are seldom narrower.
+const COLUMNS: usize = 79;
 
 /// One part of the story on the screen.
 pub(super) struct Screen {
@@ -44,7 +46,7 @@ impl Screen {
         *drawn = lines.len();
         for line in lines {
             print(&if self.live {
-                format!("\x1b[2K{line}\n")
+                format!("\x1b[2K{line:.COLUMNS$}\n")
             } else {
                 format!("{line}\n")
             });
@@ -102,7 +104,7 @@ fn frame(fleet: &Fleet, tally: &Tally) -> Vec<String> {
             let count = tally.of(&lane.model, &lane.endpoint);
             let bar = "#".repeat(usize::try_from(count * BAR_WIDTH / most).unwrap_or_default());
             format!(
-                "   {:<20} {:<10} priority {:<2} {count:>5} {bar:<30} {}",
+                "   {:<18} {:<9} prio {:<2} {count:>5} {bar:<12} {}",
                 if first { lane.model.as_str() } else { "" },
                 lane.endpoint,
                 lane.priority,
@@ -111,7 +113,7 @@ fn frame(fleet: &Fleet, tally: &Tally) -> Vec<String> {
         })
         .collect();
     lines.push(format!(
-        "   {} requests, {} errors seen by applications, {} moved to another endpoint",
+        "   {} requests, {} errors seen, {} moved to another endpoint",
         tally.requests(),
         tally.failed,
         tally.failed_over
