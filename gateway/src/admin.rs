@@ -124,7 +124,7 @@ impl<'a> Readiness<'a> {
 }
 
 fn is_usable(pool: &Pool, place: Place, now: Timestamp) -> bool {
-    pool.tiers[place.tier].weights[place.member] > 0
+    pool.weight(place) > 0
         && matches!(
             pool.standing(place, now),
             Standing::Ready | Standing::Recovering { .. }
@@ -173,10 +173,8 @@ fn deployment<'a>(
     place: Place,
     now: Timestamp,
 ) -> DeploymentStatus<'a> {
-    let tier = &pool.tiers[place.tier];
     let member = pool.member(place);
     let endpoint = &snapshot.upstreams[member.endpoint].endpoint;
-    let weight = tier.weights[place.member];
     let Condition {
         state,
         reason,
@@ -186,8 +184,8 @@ fn deployment<'a>(
         endpoint: endpoint.name.as_str(),
         region: endpoint.region.as_deref(),
         deployment: member.deployment.as_str(),
-        priority: tier.priority,
-        weight,
+        priority: pool.tiers[place.tier].priority,
+        weight: pool.weight(place),
         state,
         reason,
         seconds_left: until.map(|until| until.since(now).as_secs_f64()),

@@ -98,6 +98,12 @@ impl Pool {
         &self.tiers[place.tier].members[place.member]
     }
 
+    /// A member's share inside its group; 0 = drained.
+    #[must_use]
+    pub fn weight(&self, place: Place) -> u32 {
+        self.tiers[place.tier].weights[place.member]
+    }
+
     /// Where a member stands. What a breaker holds back, which other models may share, is ready for a model that
     /// has none.
     #[must_use]
@@ -157,10 +163,7 @@ impl Pool {
     #[must_use]
     pub fn preferred<F: Fn(usize) -> bool>(&self, serves: F, clock: Clock) -> Option<Pick> {
         self.places()
-            .find(|&place| {
-                self.tiers[place.tier].weights[place.member] > 0
-                    && serves(self.member(place).endpoint)
-            })
+            .find(|&place| self.weight(place) > 0 && serves(self.member(place).endpoint))
             .map(|place| {
                 let member = self.member(place);
                 Pick {
@@ -177,8 +180,7 @@ impl Pool {
         now: Timestamp,
     ) -> Option<Timestamp> {
         self.places()
-            .filter(|&place| self.tiers[place.tier].weights[place.member] > 0)
-            .filter(|&place| serves(self.member(place).endpoint))
+            .filter(|&place| self.weight(place) > 0 && serves(self.member(place).endpoint))
             .map(|place| match self.standing(place, now) {
                 Standing::Cooling { until, .. } | Standing::Ejected { until } => until.max(now),
                 Standing::Ready | Standing::Recovering { .. } | Standing::Excluded => now,
@@ -194,9 +196,7 @@ impl Pool {
             member.state.health.is_probe_due(now) || member.endpoint_state.health.is_probe_due(now)
         };
         let (state, reason, until) = match self.standing(place, now) {
-            _ if self.tiers[place.tier].weights[place.member] == 0 => {
-                ("disabled", Some("weight 0"), None)
-            }
+            _ if self.weight(place) == 0 => ("disabled", Some("weight 0"), None),
             Standing::Ready if probe_due() => ("recovering", Some("probe due"), None),
             Standing::Ready => ("healthy", None, None),
             Standing::Recovering { .. } => ("recovering", Some("breaker"), None),

@@ -20,13 +20,6 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
-/// The usage in the JSON body of a unary answer, under either set of names: `prompt_tokens` (chat, embeddings)
-/// or `input_tokens` (responses, images, audio).
-#[must_use]
-pub fn usage(body: &[u8]) -> Option<Usage> {
-    Facts::read(body)?.usage
-}
-
 /// `error.code` of an error body in the OpenAI and Azure shape; numbers are given as their text.
 #[must_use]
 pub fn error_code(body: &[u8]) -> Option<Cow<'_, str>> {
@@ -190,7 +183,8 @@ mod tests {
             ("[]", None),
             ("", None),
         ] {
-            assert_eq!(usage(body.as_bytes()), expected, "{body}");
+            let usage = Facts::read(body.as_bytes()).and_then(|facts| facts.usage);
+            assert_eq!(usage, expected, "{body}");
         }
     }
 

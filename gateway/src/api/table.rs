@@ -77,11 +77,6 @@ pub const fn url_form(kind: EndpointKind, operation: Operation, shape: Shape) ->
 }
 
 #[must_use]
-pub const fn serves(kind: EndpointKind, operation: Operation, shape: Shape) -> bool {
-    url_form(kind, operation, shape).is_some()
-}
-
-#[must_use]
 pub const fn model_place(form: UrlForm, operation: Operation) -> ModelPlace {
     match form {
         UrlForm::AzureDeployment => ModelPlace::Path,

@@ -1,5 +1,5 @@
 //! Before a request is sent anywhere: who is it, what does it want, may it, and who could serve it. Whatever
-//! speaks against it is answered here, on a connection that stays open.
+//! speaks against it is answered here, not by way of an error, so that the connection can stay open.
 
 use std::time::Duration;
 
@@ -165,8 +165,7 @@ async fn examine(
     }
 }
 
-/// A streamed body shows only its beginning, so nothing is learnt from it; and one that the provider finds no
-/// model in (realtime, speech given as form) has none.
+/// A streamed body shows only its beginning, so nothing is learnt from it, and a tunnel has none.
 fn facts(
     operation: Operation,
     shape: Shape,

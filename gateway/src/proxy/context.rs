@@ -89,6 +89,11 @@ pub(super) enum Reply {
     Held(Box<Held>),
 }
 
+pub(super) struct Held {
+    pub(super) head: ResponseHeader,
+    pub(super) body: BytesMut,
+}
+
 impl Held {
     /// All of the body that was announced is here.
     pub(super) fn is_complete(&self) -> bool {
@@ -96,11 +101,6 @@ impl Held {
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         length.is_some_and(|length| self.body.len() >= length)
     }
-}
-
-pub(super) struct Held {
-    pub(super) head: ResponseHeader,
-    pub(super) body: BytesMut,
 }
 
 /// What passed to the client.

@@ -85,7 +85,7 @@ pub(super) fn lanes(fleet: &Fleet) -> Vec<Lane> {
                     .as_str()
                     .to_owned(),
                 priority: tier.priority,
-                is_preferred: place.tier == 0 && tier.weights[place.member] > 0,
+                is_preferred: place.tier == 0 && pool.weight(place) > 0,
                 state: format!("{state}{}", left.unwrap_or_default()),
             });
         }
