@@ -92,7 +92,7 @@ fn parse(text: &str) -> Option<u64> {
     Some(number.parse::<u64>().ok()?.saturating_mul(factor))
 }
 
-fn format_size(bytes: u64) -> String {
+pub(super) fn format_size(bytes: u64) -> String {
     let unit = [("GiB", GIB), ("MiB", MIB), ("KiB", KIB)]
         .into_iter()
         .find(|&(_, factor)| bytes >= factor && bytes.is_multiple_of(factor));

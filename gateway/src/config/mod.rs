@@ -10,6 +10,7 @@ pub mod client_key;
 mod compile;
 pub mod compiled;
 mod diagnostics;
+pub mod diff;
 mod document;
 mod duration;
 mod lines;

@@ -1,0 +1,75 @@
+//! Keys of the process itself: listeners, limits, log.
+
+use super::{Lines, Pairs, pairs, words};
+use crate::config::compiled::{Limits, Listen, Log};
+
+pub(super) fn listen(old: &[Listen], new: &[Listen], at_start: &mut Lines, at_once: &mut Lines) {
+    let Pairs {
+        added,
+        removed,
+        kept,
+        reordered,
+    } = pairs(old, new, |listen| listen.address);
+    for listen in added {
+        at_start.add(format!("listen {} added", listen.address));
+    }
+    for listen in removed {
+        at_start.add(format!("listen {} removed", listen.address));
+    }
+    for (old, new) in kept {
+        let Listen { address, h2c } = old;
+        at_start.key(
+            &format!("listen {address} h2c"),
+            h2c,
+            &new.h2c,
+            words::plain,
+        );
+    }
+    if reordered {
+        // Which one comes first decides nothing.
+        at_once.add("listen reordered".to_owned());
+    }
+}
+
+pub(super) fn log(old: &Log, new: &Log, lines: &mut Lines) {
+    let Log { level, format } = old;
+    lines.key("log.level", level, &new.level, words::plain);
+    lines.key("log.format", format, &new.format, words::format);
+}
+
+pub(super) fn limits(old: &Limits, new: &Limits, lines: &mut Lines) {
+    let Limits {
+        body_bytes_max: body,
+        buffered_bytes_max: buffered,
+        header_bytes_max: header,
+        keep_alive,
+        client_read,
+        client_body,
+    } = old;
+    lines.key("limits.body", body, &new.body_bytes_max, words::size);
+    lines.key(
+        "limits.buffered",
+        buffered,
+        &new.buffered_bytes_max,
+        words::size,
+    );
+    lines.key("limits.header", header, &new.header_bytes_max, words::size);
+    lines.key(
+        "limits.keep_alive",
+        keep_alive,
+        &new.keep_alive,
+        words::span,
+    );
+    lines.key(
+        "limits.client_read",
+        client_read,
+        &new.client_read,
+        words::span,
+    );
+    lines.key(
+        "limits.client_body",
+        client_body,
+        &new.client_body,
+        words::span,
+    );
+}
