@@ -123,9 +123,7 @@ impl Request<'_> {
     }
 
     fn begin(&self) -> Course {
-        let clock = self.world.registry.clock();
-        Course::first(self.pool, |endpoint| self.serves(endpoint), clock, self.now)
-            .expect("all are well")
+        Course::first(self.pool, |endpoint| self.serves(endpoint), self.now).expect("all are well")
     }
 
     /// The next attempt, answered with 200.
@@ -153,9 +151,8 @@ impl Request<'_> {
             replayable: true,
             out_of_time: false,
         };
-        let clock = self.world.registry.clock();
         let serves = |endpoint| self.serves(endpoint);
-        let (verdict, settled) = course.ended(self.pool, &end, serves, clock, self.now);
+        let (verdict, settled) = course.ended(self.pool, &end, serves, self.now);
         assert_eq!(verdict, Verdict::Retry);
         black_box(settled);
         self.succeed(&mut course)

@@ -1,11 +1,19 @@
 //! The only file that reads time. Everything else takes a [`Timestamp`] as an argument, so that decisions
 //! are functions of their inputs and tests move time by hand.
+//!
+//! Time is the kernel's `CLOCK_MONOTONIC`, which begins at boot, and not an `Instant`, which says nothing outside
+//! its process: all processes of a machine then share one time line, so a deadline that is handed to a successor
+//! means the same there. It is also the number that systemd calls `MONOTONIC_USEC`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Microseconds of monotonic time since the process's [`Clock`] was made. Zero means "never" where a
-/// deadline is stored in an atomic: the clock starts at 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since boot. Zero means "never" where a deadline is stored in an atomic: the clock never says it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -37,28 +45,28 @@ impl Timestamp {
     }
 }
 
-/// Monotonic time, measured from a fixed start.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    start: Instant,
-}
+/// Monotonic time. Holds nothing: every clock says the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock;
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
 impl Clock {
     #[must_use]
-    pub fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+    pub const fn new() -> Self {
+        Self
     }
 
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp(micros(self.start.elapsed()).saturating_add(1))
+        let time = clock_gettime(ClockId::Monotonic);
+        // Neither is ever negative.
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let micros = u64::try_from(time.tv_nsec / 1_000).unwrap_or_default();
+        Timestamp((seconds * 1_000_000 + micros).max(1))
     }
 
     /// Wall-clock time since the Unix epoch: only for dates that come from outside (HTTP-date).
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
     pub fn unix_now() -> Duration {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -66,12 +74,20 @@ impl Clock {
     }
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that began with its own life would say less than one made before it.
+    #[test]
+    fn all_clocks_share_one_time_line_that_never_goes_back_to_never() {
+        let first = Clock::new().now();
+        let second = Clock::new().now();
+        assert!(Timestamp::default() < first);
+        assert!(first <= second);
+    }
 }

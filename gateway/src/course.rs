@@ -11,7 +11,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     policy::{
         cause::Cause,
         outcome::Outcome,
@@ -120,7 +120,6 @@ impl Course {
     pub fn first<F: Fn(usize) -> bool>(
         pool: &Pool,
         serves: F,
-        clock: Clock,
         now: Timestamp,
     ) -> Result<Self, Blocked> {
         pool.state.deposit(now);
@@ -129,11 +128,11 @@ impl Course {
             serves,
             now,
         };
-        let pick = pool.pick(&wanted, clock).or_else(|blocked| {
+        let pick = pool.pick(&wanted).or_else(|blocked| {
             // Everything is cooling down. One request a second finds out whether it still must, and its
             // answer is the provider's own.
             let may = blocked.soonest.is_some() && pool.state.try_let_through(now);
-            let preferred = may.then(|| pool.preferred(&wanted.serves, clock)).flatten();
+            let preferred = may.then(|| pool.preferred(&wanted.serves)).flatten();
             preferred.ok_or(blocked)
         })?;
         Ok(Self {
@@ -212,7 +211,6 @@ impl Course {
         pool: &Pool,
         end: &End,
         serves: F,
-        clock: Clock,
         now: Timestamp,
     ) -> (Verdict, Settled) {
         let outcome = end.outcome;
@@ -220,7 +218,7 @@ impl Course {
             return (Verdict::Stop(Stop::NotRetriable), Settled::default());
         };
         self.note(pool, &attempt, outcome.cause, outcome.status, now);
-        let verdict = self.follow(pool, end, serves, clock, now);
+        let verdict = self.follow(pool, end, serves, now);
         let Attempt { place, lease, .. } = attempt;
         let failure = Suspect {
             outcome,
@@ -310,7 +308,6 @@ impl Course {
         pool: &Pool,
         end: &End,
         serves: F,
-        clock: Clock,
         now: Timestamp,
     ) -> Verdict {
         let situation = Situation {
@@ -330,7 +327,7 @@ impl Course {
                     serves,
                     now,
                 };
-                next = pool.pick(&wanted, clock).ok();
+                next = pool.pick(&wanted).ok();
                 next.is_some()
             },
             || pool.state.withdraw(&pool.model.retry, now),

@@ -3,6 +3,8 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// Longest name accepted anywhere: Azure allows 64 characters for deployments, model names of other
 /// providers (`org/model:tag`) are longer.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -22,7 +24,8 @@ pub enum NameError {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $extra:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -48,6 +51,14 @@ macro_rules! name {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::new(&text)
             }
         }
 

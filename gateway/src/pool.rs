@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     config::compiled::Model,
     ids::DeploymentName,
     metrics::DeploymentMetrics,
@@ -120,11 +120,7 @@ impl Pool {
 
     /// # Errors
     /// Why there is nobody to send to.
-    pub fn pick<F: Fn(usize) -> bool>(
-        &self,
-        wanted: &Wanted<'_, F>,
-        clock: Clock,
-    ) -> Result<Pick, Blocked> {
+    pub fn pick<F: Fn(usize) -> bool>(&self, wanted: &Wanted<'_, F>) -> Result<Pick, Blocked> {
         // Two requests can see the same half-open breaker; one becomes its probe, the other looks again and
         // finds it taken. That converges at once, the bound only makes it plain.
         let rounds = self
@@ -145,10 +141,8 @@ impl Pool {
             let place = Place { tier, member };
             let chosen = self.member(place);
             let lease = match self.standing(place, wanted.now) {
-                Standing::Ready => {
-                    Lease::take(&chosen.endpoint_state, &chosen.state, clock, wanted.now)
-                }
-                _ => Some(Lease::beyond(&chosen.endpoint_state, &chosen.state, clock)),
+                Standing::Ready => Lease::take(&chosen.endpoint_state, &chosen.state, wanted.now),
+                _ => Some(Lease::beyond(&chosen.endpoint_state, &chosen.state)),
             };
             if let Some(lease) = lease {
                 return Ok(Pick { place, lease });
@@ -161,14 +155,14 @@ impl Pool {
     /// The preferred deployment whatever its standing: for the one request a second that may find out whether
     /// a pool that cools down still must.
     #[must_use]
-    pub fn preferred<F: Fn(usize) -> bool>(&self, serves: F, clock: Clock) -> Option<Pick> {
+    pub fn preferred<F: Fn(usize) -> bool>(&self, serves: F) -> Option<Pick> {
         self.places()
             .find(|&place| self.weight(place) > 0 && serves(self.member(place).endpoint))
             .map(|place| {
                 let member = self.member(place);
                 Pick {
                     place,
-                    lease: Lease::beyond(&member.endpoint_state, &member.state, clock),
+                    lease: Lease::beyond(&member.endpoint_state, &member.state),
                 }
             })
     }

@@ -29,7 +29,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum Addresses {
     /// The URL holds an IP address.
     Fixed(SocketAddr),
-    Discovered(Arc<LoadBalancer<RoundRobin>>),
+    Discovered(Arc<Name>),
 }
 
 impl Addresses {
@@ -38,7 +38,8 @@ impl Addresses {
     pub fn next(&self) -> Option<SocketAddr> {
         match self {
             Self::Fixed(address) => Some(*address),
-            Self::Discovered(balancer) => {
+            Self::Discovered(name) => {
+                let balancer = &name.balancer;
                 // At most every address once; if none is healthy, any is better than none.
                 let chosen = balancer
                     .select(b"", ADDRESSES_MAX)
@@ -61,15 +62,25 @@ impl std::fmt::Debug for Addresses {
 /// More addresses of one name than this are not looked through in one pick.
 const ADDRESSES_MAX: usize = 64;
 
-/// Keeps the addresses of every name that a configuration has mentioned.
+type HostPort = (Arc<str>, u16);
+
+/// Keeps the addresses of every name that a configuration has mentioned, until it is [pruned](Resolver::prune).
 #[derive(Default)]
 pub struct Resolver {
-    names: Mutex<HashMap<(Arc<str>, u16), Name>>,
+    names: Mutex<HashMap<HostPort, Arc<Name>>>,
 }
 
-struct Name {
+/// A name whose addresses are looked up again and again, for as long as somebody holds it.
+pub struct Name {
     balancer: Arc<LoadBalancer<RoundRobin>>,
+    /// Holds the balancer and not the name: who holds the name are the resolver and those who use it.
     refresh: JoinHandle<()>,
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        self.refresh.abort();
+    }
 }
 
 impl Resolver {
@@ -89,9 +100,16 @@ impl Resolver {
             balancer.set_health_check(TcpHealthCheck::new());
             let balancer = Arc::new(balancer);
             let refresh = tokio::spawn(refresh(balancer.clone(), host.clone()));
-            Name { balancer, refresh }
+            Arc::new(Name { balancer, refresh })
         });
-        Addresses::Discovered(name.balancer.clone())
+        Addresses::Discovered(name.clone())
+    }
+
+    /// Forgets the names that nobody uses any more, and looks them up no longer.
+    pub fn prune(&self) {
+        self.names
+            .lock()
+            .retain(|_, name| Arc::strong_count(name) > 1);
     }
 
     /// Waits until every name has an address, at most `limit`: so that the first requests find one.
@@ -107,14 +125,6 @@ impl Resolver {
             }
         };
         let _ = timeout(limit, ready).await;
-    }
-}
-
-impl Drop for Resolver {
-    fn drop(&mut self) {
-        for name in self.names.get_mut().values() {
-            name.refresh.abort();
-        }
     }
 }
 
@@ -172,6 +182,34 @@ mod tests {
         assert!(resolver.addresses(&"::1".into(), 80).next().is_some());
         resolver.warm_up(Duration::from_secs(10)).await;
         assert_eq!(localhost.next().map(|address| address.port()), Some(81));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_until_nobody_uses_it_and_then_forgotten() {
+        let resolver = Resolver::default();
+        let used = resolver.addresses(&"used.invalid".into(), 80);
+        let unused = resolver.addresses(&"unused.invalid".into(), 80);
+        let handle = |addresses: &Addresses| match addresses {
+            Addresses::Discovered(name) => name.refresh.abort_handle(),
+            Addresses::Fixed(_) => unreachable!("it is a name"),
+        };
+        let (goes_on, ends) = (handle(&used), handle(&unused));
+        let second_use = unused.clone();
+        drop(unused);
+        resolver.prune();
+        assert_eq!(resolver.names.lock().len(), 2, "a snapshot still uses it");
+        drop(second_use);
+        resolver.prune();
+        let left: Vec<_> = resolver.names.lock().keys().cloned().collect();
+        assert_eq!(left, [("used.invalid".into(), 80)]);
+        let stopped = async {
+            while !ends.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(10);
+        assert!(timeout(limit, stopped).await.is_ok(), "it is looked up");
+        assert!(!goes_on.is_finished());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod health;
 mod lease;
+mod memory;
 
 use std::{
     collections::HashMap,
@@ -16,10 +17,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     health::Health,
     lease::{Changed, Lease},
+    memory::{Memory, Restored},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -85,16 +88,27 @@ impl PoolState {
     /// True for at most one caller in [`LET_THROUGH_EVERY`].
     pub fn try_let_through(&self, now: Timestamp) -> bool {
         let last = self.let_through.load(Ordering::Relaxed);
-        let due = last == 0 || now.since(Timestamp::from_micros(last)) >= LET_THROUGH_EVERY;
-        due && self
-            .let_through
-            .compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        is_let_through_due(last, now)
+            && self
+                .let_through
+                .compare_exchange(last, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Whether it behaves as a new one at `now`.
+    fn is_spent(&self, now: Timestamp) -> bool {
+        is_let_through_due(self.let_through.load(Ordering::Relaxed), now)
+            && self.budget.lock().is_spent(now)
     }
 }
 
+/// `last`: microseconds, 0 = never.
+fn is_let_through_due(last: u64, now: Timestamp) -> bool {
+    last == 0 || now.since(Timestamp::from_micros(last)) >= LET_THROUGH_EVERY
+}
+
 /// What owns a quota. Name, priority and weight are not part of it: changing them loses no state.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EndpointKey {
     pub url: EndpointUrl,
     pub credential: CredentialName,
@@ -103,7 +117,6 @@ pub struct EndpointKey {
 /// Every state by its identity.
 #[derive(Debug, Default)]
 pub struct Registry {
-    clock: Clock,
     entries: Mutex<Entries>,
 }
 
@@ -119,7 +132,7 @@ impl Registry {
     /// The clock that all deadlines in this registry are measured by.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        self.clock
+        Clock
     }
 
     pub fn endpoint(&self, key: &EndpointKey) -> Arc<EndpointState> {
@@ -158,11 +171,33 @@ impl Registry {
             .or_default()
             .clone()
     }
+
+    /// Forgets what nobody holds any more, if nothing is lost with it: what cools down or recovers stays until
+    /// that is over, for it may be configured again.
+    pub fn prune(&self, now: Timestamp) {
+        let mut entries = self.entries.lock();
+        entries
+            .endpoints
+            .retain(|_, state| is_held(state) || !state.health.is_spent(now));
+        entries
+            .deployments
+            .retain(|_, state| is_held(state) || !state.health.is_spent(now));
+        entries
+            .pools
+            .retain(|_, state| is_held(state) || !state.is_spent(now));
+        entries.wheels.retain(|_, wheel| is_held(wheel));
+    }
+}
+
+/// By a snapshot or a lease. New ones are only handed out under the lock, so the answer holds as long as it is held.
+fn is_held<T>(state: &Arc<T>) -> bool {
+    Arc::strong_count(state) > 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{cause::Cause, outcome::BreakerSignal, params::BreakerParams};
 
     #[test]
     fn one_request_a_second_is_let_through_and_no_more() {
@@ -172,5 +207,73 @@ mod tests {
         assert!(!pool.try_let_through(at(5)));
         assert!(!pool.try_let_through(at(1_004)));
         assert!(pool.try_let_through(at(1_005)));
+    }
+
+    fn key(credential: &str) -> EndpointKey {
+        EndpointKey {
+            url: EndpointUrl {
+                tls: true,
+                host: "a.example.com".into(),
+                port: 443,
+                base_path: "".into(),
+            },
+            credential: CredentialName::new(credential).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_nobody_holds_is_forgotten_when_nothing_is_lost_with_it() {
+        let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
+        let (registry, name) = (Registry::default(), DeploymentName::new("d").unwrap());
+        let model = |name| ModelName::new(name).unwrap();
+        let left = || {
+            let entries = registry.entries.lock();
+            [
+                entries.endpoints.len(),
+                entries.deployments.len(),
+                entries.pools.len(),
+                entries.wheels.len(),
+            ]
+        };
+        // What a snapshot holds, and what the one before it held.
+        let held = (
+            registry.endpoint(&key("held")),
+            registry.deployment(&key("held"), &name),
+            registry.pool(&model("held")),
+            registry.wheel(&model("held"), 1),
+        );
+        registry.endpoint(&key("gone"));
+        registry.deployment(&key("gone"), &name);
+        registry.pool(&model("gone"));
+        registry.wheel(&model("held"), 2);
+        // Their state is worth something for a while.
+        let cooling = registry.endpoint(&key("cooling"));
+        cooling.health.cool_down(at(20), Cause::Throttled);
+        let failing = registry.deployment(&key("failing"), &name);
+        let (trips, failure) = (BreakerParams::default(), BreakerSignal::Failure);
+        for _ in 0..trips.failures.get() {
+            failing.health.record(&trips, failure, false, None, at(1));
+        }
+        registry.pool(&model("retried")).deposit(at(5));
+        assert!(registry.pool(&model("let-through")).try_let_through(at(10)));
+
+        assert_eq!(left(), [3, 3, 4, 2]);
+        for (now, expected) in [(10, [2, 2, 3, 1]), (14, [2, 2, 2, 1]), (15, [2, 2, 1, 1])] {
+            registry.prune(at(now));
+            assert_eq!(left(), expected, "at {now} s");
+        }
+        drop((cooling, failing));
+        for (now, expected) in [
+            (19, [2, 2, 1, 1]),
+            (20, [1, 2, 1, 1]),
+            (30, [1, 2, 1, 1]),
+            (31, [1, 1, 1, 1]),
+        ] {
+            registry.prune(at(now));
+            assert_eq!(left(), expected, "at {now} s");
+        }
+        drop(held);
+        registry.prune(at(31));
+        assert_eq!(left(), [0; 4]);
     }
 }

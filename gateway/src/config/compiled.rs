@@ -3,6 +3,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     ids::{ClientName, CredentialName, DeploymentName, EndpointName, ModelName},
     policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts},
@@ -86,7 +88,7 @@ pub enum EndpointKind {
     OpenAi,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EndpointUrl {
     pub tls: bool,
     /// Lower case, without brackets for IPv6.

@@ -1,13 +1,16 @@
 //! Spreads requests over the admitted members of one priority group by weight. Pure: the position of the round
 //! robin and the random number are arguments.
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::select::MemberIndex;
 
 /// Smooth weighted round robin: weights 5:1:1 give `a a b a c a a`, not `a a a a a b c`. Each round every
 /// admitted member gains its weight, the highest is taken and pays the sum, so the shares hold exactly also
 /// while members come and go, and nobody is overrun when one returns.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SmoothRoundRobin {
+    #[serde(deserialize_with = "small_numbers")]
     credit: Vec<i64>,
 }
 
@@ -32,6 +35,13 @@ impl SmoothRoundRobin {
         }
         best
     }
+}
+
+/// A credit is never much more than the weights together: one beyond this was not written by us, and sums with it
+/// could overflow.
+fn small_numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
+    let credit = Vec::<i32>::deserialize(deserializer)?;
+    Ok(credit.into_iter().map(i64::from).collect())
 }
 
 /// Weighted random; `draw` is uniform over all of `u64`.

@@ -12,6 +12,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::{outcome::BreakerSignal, params::BreakerParams};
 use crate::clock::Timestamp;
 
@@ -20,15 +22,18 @@ pub const RAMP_PERCENT: [u8; 3] = [10, 25, 50];
 /// Successes that lead to the next share, if a tenth of `trip` has passed as well: many requests in one second
 /// prove little. A third of `trip` and one success do for a quiet deployment.
 const RAMP_SUCCESSES: u32 = 3;
+/// A recovery that nothing was sent to for so long is no longer remembered: only traffic ends it.
+const RAMP_REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Breaker {
     phase: Phase,
     /// Times of the failures inside the interval, oldest first; at most `failures` of them.
     failures: VecDeque<Timestamp>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Phase {
     #[default]
     Closed,
@@ -43,6 +48,7 @@ enum Phase {
         trip: Duration,
     },
     Ramp {
+        #[serde(deserialize_with = "ramp_step")]
         step: usize,
         since: Timestamp,
         successes: u32,
@@ -95,10 +101,13 @@ impl Breaker {
         free
     }
 
-    /// A probe that ended without saying anything (the client left, say) is given back.
-    pub fn release(&mut self, now: Timestamp) {
+    /// A probe that ended without saying anything (the client left, say) is given back: the next is due at once.
+    pub fn release(&mut self) {
         if let Phase::HalfOpen { trip, .. } = self.phase {
-            self.phase = Phase::Open { until: now, trip };
+            self.phase = Phase::Open {
+                until: Timestamp::default(),
+                trip,
+            };
         }
     }
 
@@ -114,14 +123,14 @@ impl Breaker {
         if !params.enabled {
             // For this model; another one may share it.
             if probe {
-                self.release(now);
+                self.release();
             }
             return false;
         }
         match signal {
             BreakerSignal::Neutral => {
                 if probe {
-                    self.release(now);
+                    self.release();
                 }
                 false
             }
@@ -138,6 +147,36 @@ impl Breaker {
         self.phase == Phase::Closed
     }
 
+    /// Whether it may be forgotten at `now`, if nothing uses it: it holds nobody back and prepares no return.
+    #[must_use]
+    pub fn is_spent(&self, now: Timestamp) -> bool {
+        match self.phase {
+            Phase::Closed => true,
+            Phase::Open { until, .. } | Phase::HalfOpen { until, .. } => now >= until,
+            Phase::Ramp { since, .. } => now.since(since) >= RAMP_REMEMBERED,
+        }
+    }
+
+    /// How a process goes on with the breaker of its predecessor. A probe under way stays there and its outcome
+    /// is not heard of here, so the next is due at once. What cannot be true would hold for ever: nothing but
+    /// the end of a trip lies in the future, and no trip takes more than `longest`.
+    #[must_use]
+    pub fn resumed(mut self, longest: Duration, now: Timestamp) -> Self {
+        self.release();
+        match &mut self.phase {
+            Phase::Closed | Phase::HalfOpen { .. } => {}
+            Phase::Open { until, trip } => {
+                *until = (*until).min(now.saturating_add(longest));
+                *trip = (*trip).min(longest);
+            }
+            Phase::Ramp { since, .. } => *since = (*since).min(now),
+        }
+        for failure in &mut self.failures {
+            *failure = (*failure).min(now);
+        }
+        self
+    }
+
     fn succeed(&mut self, params: &BreakerParams, probe: bool, now: Timestamp) {
         match self.phase {
             Phase::HalfOpen { .. } if probe => {
@@ -152,7 +191,7 @@ impl Breaker {
                 since,
                 successes,
             } => {
-                let successes = successes + 1;
+                let successes = successes.saturating_add(1);
                 let passed = now.since(since);
                 let enough = successes >= RAMP_SUCCESSES && passed >= params.trip / 10
                     || passed >= params.trip / 3;
@@ -215,6 +254,11 @@ impl Breaker {
         }
         self.failures.len() >= params.failures.get() as usize
     }
+}
+
+/// A version of the program with more steps may have written it.
+fn ramp_step<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    usize::deserialize(deserializer).map(|step| step.min(RAMP_PERCENT.len() - 1))
 }
 
 #[cfg(test)]
@@ -292,7 +336,7 @@ mod tests {
             let mut breaker = tripped();
             assert!(breaker.try_probe(at(33)));
             if release {
-                breaker.release(at(34));
+                breaker.release();
             } else {
                 breaker.record(&params(), BreakerSignal::Neutral, true, None, at(34));
             }
@@ -366,6 +410,67 @@ mod tests {
         breaker.record(&params(), BreakerSignal::Success, true, None, at(33));
         assert!(fail(&mut breaker, 35));
         assert_eq!(breaker.gate(at(35)), Gate::Open { until: at(65) });
+    }
+
+    #[test]
+    fn a_process_goes_on_where_its_predecessor_was() {
+        let at_step = |step| Phase::Ramp {
+            step,
+            since: at(90),
+            successes: 2,
+        };
+        let open = |until, trip| Phase::Open {
+            until,
+            trip: Duration::from_secs(trip),
+        };
+        let half_open = |until| Phase::HalfOpen {
+            until,
+            trip: Duration::from_secs(30),
+        };
+        for (phase, gate, spent) in [
+            (Phase::Closed, Gate::Closed, true),
+            (open(at(110), 30), Gate::Open { until: at(110) }, false),
+            (open(at(100), 30), Gate::Probe, true),
+            (half_open(at(90)), Gate::Probe, true),
+            (at_step(1), Gate::Ramp { percent: 25 }, false),
+            // The probe of the other process is not waited for.
+            (half_open(at(120)), Gate::Probe, true),
+            // What no version of the program writes.
+            (at_step(9), Gate::Ramp { percent: 50 }, false),
+            (
+                open(at(u64::MAX / 1_000_000), 30),
+                Gate::Open { until: at(160) },
+                false,
+            ),
+            (
+                open(at(110), u64::MAX),
+                Gate::Open { until: at(110) },
+                false,
+            ),
+        ] {
+            let old = Breaker {
+                phase,
+                failures: VecDeque::from([at(70), at(99), at(500)]),
+            };
+            let text = serde_json::to_string(&old).unwrap();
+            let new: Breaker = serde_json::from_str(&text).unwrap();
+            let mut new = new.resumed(Duration::from_secs(60), at(100));
+            assert_eq!(new.gate(at(100)), gate, "{text}");
+            assert_eq!(new.is_spent(at(100)), spent, "{text}");
+            assert_eq!(new.failures, [at(70), at(99), at(100)]);
+            if new.try_probe(at(200)) {
+                assert_eq!(new.gate(at(260)), Gate::Probe, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_recovery_that_nothing_is_sent_to_is_forgotten_in_the_end() {
+        let mut breaker = tripped();
+        assert!(breaker.try_probe(at(33)));
+        breaker.record(&params(), BreakerSignal::Success, true, None, at(33));
+        assert!(!breaker.is_spent(at(632)));
+        assert!(breaker.is_spent(at(633)));
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //!
 //! Counted over the last ten seconds, as linkerd and Finagle do, so that a quiet hour saves up nothing.
 
+use serde::{Deserialize, Serialize};
+
 use super::params::RetryParams;
 use crate::clock::Timestamp;
 
 const WINDOW_SECS: usize = 10;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Budget {
     seconds: [Second; WINDOW_SECS],
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Second {
     /// Which second this slot counts.
     number: u64,
@@ -30,9 +32,8 @@ impl Budget {
 
     /// Takes one retry out, if there is one.
     pub fn withdraw(&mut self, params: &RetryParams, now: Timestamp) -> bool {
-        let oldest = (now.as_secs() + 1).saturating_sub(WINDOW_SECS as u64);
         let (mut requests, mut retries) = (0_u64, 0_u64);
-        for second in self.seconds.iter().filter(|second| second.number >= oldest) {
+        for second in self.window(now) {
             requests += u64::from(second.requests);
             retries += u64::from(second.retries);
         }
@@ -40,9 +41,35 @@ impl Budget {
         let allowed = (requests * u64::from(params.budget_percent) / 100).max(floor);
         let granted = retries < allowed;
         if granted {
-            self.second(now).retries += 1;
+            let second = self.second(now);
+            second.retries = second.retries.saturating_add(1);
         }
         granted
+    }
+
+    /// Whether it says the same as a new one at `now`.
+    #[must_use]
+    pub fn is_spent(&self, now: Timestamp) -> bool {
+        self.window(now)
+            .all(|second| second.requests == 0 && second.retries == 0)
+    }
+
+    /// How a process goes on with the budget of its predecessor: seconds to come count nothing.
+    #[must_use]
+    pub fn resumed(mut self, now: Timestamp) -> Self {
+        for second in &mut self.seconds {
+            if second.number > now.as_secs() {
+                *second = Second::default();
+            }
+        }
+        self
+    }
+
+    fn window(&self, now: Timestamp) -> impl Iterator<Item = &Second> {
+        let oldest = (now.as_secs() + 1).saturating_sub(WINDOW_SECS as u64);
+        self.seconds
+            .iter()
+            .filter(move |second| second.number >= oldest)
     }
 
     fn second(&mut self, now: Timestamp) -> &mut Second {
@@ -105,6 +132,19 @@ mod tests {
             .filter(|_| budget.withdraw(&params, at(3_700)))
             .count();
         assert_eq!(granted, 30);
+    }
+
+    #[test]
+    fn a_process_goes_on_with_what_its_predecessor_counted_and_with_no_second_to_come() {
+        let (mut old, params) = (Budget::default(), RetryParams::default());
+        assert!(old.is_spent(at(20)));
+        assert_eq!(
+            (0..30).filter(|_| old.withdraw(&params, at(20))).count(),
+            30
+        );
+        assert!(!old.clone().resumed(at(29)).withdraw(&params, at(29)));
+        assert!(!old.is_spent(at(29)) && old.is_spent(at(30)));
+        assert!(old.resumed(at(10)).withdraw(&params, at(10)));
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Why an attempt ended as it did: one word that the breaker, the retry decision, metrics, logs and error
 //! bodies all use.
 
+use serde::{Deserialize, Serialize};
+
 /// The one cause of an attempt that did not succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The client left before the answer was complete. Nobody is blamed.
     ClientGone,

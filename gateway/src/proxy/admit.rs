@@ -154,7 +154,7 @@ async fn examine(
         upgrade,
     };
     let now = gateway.clock.now();
-    let first = attempt::first(gateway, &snapshot, &wanted, now);
+    let first = attempt::first(&snapshot, &wanted, now);
     ctx.wanted = Some(wanted);
     match first {
         Ok(course) => {

@@ -32,14 +32,13 @@ use crate::{
 /// # Errors
 /// What to tell the client when nobody can serve, and how long to wait before asking again.
 pub(super) fn first(
-    gateway: &Gateway,
     snapshot: &Snapshot,
     wanted: &Wanted,
     now: Timestamp,
 ) -> Result<Course, (ApiError, Option<Duration>)> {
     let pool = &snapshot.pools[wanted.pool];
     let serves = |endpoint: usize| wanted.serves(snapshot, endpoint);
-    Course::first(pool, serves, gateway.clock, now).map_err(|blocked| {
+    Course::first(pool, serves, now).map_err(|blocked| {
         let model = pool.model.name.as_str();
         match blocked.soonest {
             None => (nobody_serves(pool, wanted, &serves), None),
@@ -140,7 +139,7 @@ pub(super) fn ended(
         out_of_time: now.since(ctx.started) >= pool.model.timeouts.total,
     };
     let serves = |endpoint: usize| wanted.serves(&ctx.snapshot, endpoint);
-    let (verdict, settled) = ctx.course.ended(pool, &end, serves, gateway.clock, now);
+    let (verdict, settled) = ctx.course.ended(pool, &end, serves, now);
     report(gateway, &ctx.snapshot, pool, &settled, now);
     if verdict == Verdict::Stop(Stop::BudgetSpent) {
         gateway.metrics.retry_budget_spent.inc();

@@ -86,8 +86,8 @@ impl Health {
         }
     }
 
-    pub(super) fn release_probe(&self, now: Timestamp) {
-        self.breaker.lock().release(now);
+    pub(super) fn release_probe(&self) {
+        self.breaker.lock().release();
     }
 
     /// Returns true if the breaker opened.
@@ -107,6 +107,26 @@ impl Health {
         let opened = breaker.record(params, signal, probe, retry_after, now);
         self.engaged.store(!breaker.is_closed(), Ordering::Release);
         opened
+    }
+}
+
+/// What of it outlives its use: a change of configuration, or the process.
+impl Health {
+    /// Whether nothing is lost if it is forgotten at `now`.
+    pub(super) fn is_spent(&self, now: Timestamp) -> bool {
+        self.cooling(now).is_none() && self.breaker.lock().is_spent(now)
+    }
+
+    /// The breaker, unless it is as a new one.
+    pub(super) fn breaker(&self) -> Option<Breaker> {
+        let breaker = self.breaker.lock();
+        (*breaker != Breaker::default()).then(|| breaker.clone())
+    }
+
+    pub(super) fn set_breaker(&self, new: Breaker) {
+        let mut breaker = self.breaker.lock();
+        self.engaged.store(!new.is_closed(), Ordering::Release);
+        *breaker = new;
     }
 }
 

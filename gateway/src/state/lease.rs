@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{DeploymentState, EndpointState};
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     policy::{
         outcome::{BreakerSignal, Outcome, Scope, effect},
         params::{BreakerParams, CoolDownParams},
@@ -16,7 +16,6 @@ use crate::{
 pub struct Lease {
     endpoint: Arc<EndpointState>,
     deployment: Arc<DeploymentState>,
-    clock: Clock,
     endpoint_probe: bool,
     deployment_probe: bool,
 }
@@ -33,26 +32,20 @@ impl Lease {
     pub fn take(
         endpoint: &Arc<EndpointState>,
         deployment: &Arc<DeploymentState>,
-        clock: Clock,
         now: Timestamp,
     ) -> Option<Self> {
-        let mut lease = Self::beyond(endpoint, deployment, clock);
+        let mut lease = Self::beyond(endpoint, deployment);
         lease.endpoint_probe = endpoint.health.take_probe(now).ok()?;
         lease.deployment_probe = deployment.health.take_probe(now).ok()?;
         Some(lease)
     }
 
     /// An attempt on something that is held back: a last resort, or one let through. Never the probe.
-    pub fn beyond(
-        endpoint: &Arc<EndpointState>,
-        deployment: &Arc<DeploymentState>,
-        clock: Clock,
-    ) -> Self {
+    pub fn beyond(endpoint: &Arc<EndpointState>, deployment: &Arc<DeploymentState>) -> Self {
         deployment.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             endpoint: endpoint.clone(),
             deployment: deployment.clone(),
-            clock,
             endpoint_probe: false,
             deployment_probe: false,
         }
@@ -114,14 +107,11 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.deployment.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.is_probe() {
-            let now = self.clock.now();
-            if self.endpoint_probe {
-                self.endpoint.health.release_probe(now);
-            }
-            if self.deployment_probe {
-                self.deployment.health.release_probe(now);
-            }
+        if self.endpoint_probe {
+            self.endpoint.health.release_probe();
+        }
+        if self.deployment_probe {
+            self.deployment.health.release_probe();
         }
     }
 }
@@ -158,8 +148,7 @@ mod tests {
         }
 
         fn attempt(&self, on: &Arc<DeploymentState>, outcome: Outcome, now: Timestamp) -> Changed {
-            let mut lease =
-                Lease::take(&self.endpoint, on, Clock::new(), now).expect("no probe is out");
+            let mut lease = Lease::take(&self.endpoint, on, now).expect("no probe is out");
             lease.record(&outcome, &self.breaker, &CoolDownParams::default(), now)
         }
 
@@ -231,13 +220,13 @@ mod tests {
         let world = World::new();
         world.attempt(&world.a, answer(500), at(1));
         world.attempt(&world.a, answer(500), at(1));
-        let take = |now| Lease::take(&world.endpoint, &world.a, Clock::new(), now);
+        let take = |now| Lease::take(&world.endpoint, &world.a, now);
         let probe = take(at(40)).expect("half-open");
         assert!(take(at(40)).is_none());
         assert_eq!(world.a.in_flight(), 1);
         drop(probe);
         assert_eq!(world.a.in_flight(), 0);
-        assert!(take(at(40)).is_some());
+        assert!(take(at(40)).expect("half-open again").is_probe());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gateway::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     config::{
         self,
         secrets::{SecretError, SecretSource},
@@ -126,13 +126,13 @@ impl World {
     /// One request from its arrival to its end, checking what must hold.
     fn request(&mut self) {
         self.requests += 1;
-        let (clock, now, seed) = (Clock::new(), self.now, self.seed);
+        let (now, seed) = (self.now, self.seed);
         let snapshot = &self.snapshot;
         let pool = &snapshot.pools[0];
         let nobody_usable = pool
             .places()
             .all(|place| matches!(pool.standing(place, now), Standing::Cooling { .. }));
-        let Ok(mut course) = Course::first(pool, |_| true, clock, now) else {
+        let Ok(mut course) = Course::first(pool, |_| true, now) else {
             assert!(
                 nobody_usable,
                 "seed {seed}: refused although somebody was usable"
@@ -169,7 +169,7 @@ impl World {
                 replayable: true,
                 out_of_time: false,
             };
-            let (verdict, _) = course.ended(pool, &end, |_| true, clock, now);
+            let (verdict, _) = course.ended(pool, &end, |_| true, now);
             if verdict != Verdict::Retry {
                 self.failed += 1;
                 break;
