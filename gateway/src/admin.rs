@@ -1,5 +1,8 @@
-//! The operator's own listener: is the gateway alive, can it serve, what is the state of each deployment, and
-//! the metrics. It reads and changes nothing. Its words for states are those of the console.
+//! The operators' own listeners: is the gateway alive, can it serve, what is the state of each deployment, and
+//! the metrics. Whoever reaches the address reads and changes nothing; the unix socket also takes orders. Its words
+//! for states are those of the console.
+
+mod orders;
 
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Timestamp,
+    orders::Desk,
     policy::select::Standing,
     pool::{Condition, Place, Pool},
     server::Shared,
@@ -20,12 +24,18 @@ use crate::{
 pub struct Admin {
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
+    /// Where orders are given; `None` on a listener that changes nothing.
+    desk: Option<Desk>,
 }
 
 impl Admin {
     #[must_use]
-    pub fn new(shared: Arc<Shared>, stopping: watch::Receiver<bool>) -> Self {
-        Self { shared, stopping }
+    pub fn new(shared: Arc<Shared>, stopping: watch::Receiver<bool>, desk: Option<Desk>) -> Self {
+        Self {
+            shared,
+            stopping,
+            desk,
+        }
     }
 
     fn answer(&self, path: &str) -> (StatusCode, &'static str, String) {
@@ -70,12 +80,19 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let ordered = match &self.desk {
+            Some(desk) => orders::answer(desk, session).await,
+            None => None,
+        };
         let request = session.req_header();
         let reads = matches!(request.method, Method::GET | Method::HEAD);
-        let (status, content_type, body) = if reads {
+        let (status, content_type, body) = if let Some((status, body)) = ordered {
+            (status, "application/json", body)
+        } else if reads {
             self.answer(request.uri.path())
         } else {
-            let body = r#"{"error":"only GET"}"#.to_owned();
+            let body =
+                r#"{"error":"only GET; orders are taken on the socket `admin.socket`"}"#.to_owned();
             (StatusCode::METHOD_NOT_ALLOWED, "application/json", body)
         };
         let mut response = Response::new(body.into_bytes());

@@ -1,15 +1,27 @@
 //! The command line: one file a mode, each thin. The only folder that writes to the terminal.
 
+mod ask;
 pub mod check;
 pub mod demo;
 pub mod keys;
+pub mod manual;
+pub mod reload;
 pub mod schema;
 pub mod serve;
+pub mod status;
+pub mod upgrade;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+use self::ask::Socket;
+use crate::hand_over::FLAG;
+
+/// The command line is wrong (sysexits.h).
+const EX_USAGE: u8 = 64;
+/// Something that must not happen: a successor died (sysexits.h).
+const EX_SOFTWARE: u8 = 70;
 /// The configuration is wrong (sysexits.h).
 pub const EX_CONFIG: u8 = 78;
 /// The service cannot be had: a port is taken, a promise of the demo broke (sysexits.h).
@@ -28,9 +40,35 @@ pub struct Arguments {
 
     #[command(flatten)]
     serve: ConfigFile,
+
+    /// Its standard input is the process that it takes over from.
+    #[arg(skip)]
+    pub take_over: bool,
 }
 
 impl Arguments {
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// It is wrong, or it asked for help; that has been printed.
+    pub fn read() -> Result<Self, ExitCode> {
+        // Not clap's: completions would show it to people.
+        let (flags, arguments): (Vec<_>, Vec<_>) =
+            std::env::args_os().partition(|argument| argument == FLAG);
+        let mut read = Self::try_parse_from(arguments).map_err(|error| {
+            let _ = error.print();
+            if error.use_stderr() {
+                ExitCode::from(EX_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            }
+        })?;
+        if let None | Some(Mode::Serve(_)) = read.mode {
+            read.take_over = !flags.is_empty();
+        }
+        Ok(read)
+    }
+
     /// Without a subcommand: serve.
     #[must_use]
     pub fn mode(self) -> Mode {
@@ -43,7 +81,13 @@ pub enum Mode {
     /// Serve requests (the default)
     Serve(ConfigFile),
     /// Check a configuration and print the pools that follow from it
-    Check(ConfigFile),
+    Check(check::Options),
+    /// Have the running gateway read its configuration again, and print what changed
+    Reload(Socket),
+    /// Have the running gateway hand over to the program that is now installed, without losing a request
+    Upgrade(Socket),
+    /// Print the state of every deployment of the running gateway
+    Status(Socket),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make keys for clients
@@ -51,6 +95,10 @@ pub enum Mode {
     Keys(keys::Command),
     /// Show the gateway at work on three simulated Azure OpenAI resources
     Demo(demo::Options),
+    /// Print completions for a shell
+    Completions(manual::Completions),
+    /// Print the manual page
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +120,7 @@ pub(crate) fn print(text: &str) {
 
 /// Writes to standard error.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 /// What could not be done, for a person.

@@ -1,6 +1,8 @@
 //! Every metric of the gateway. The HELP text is the documentation. Labels come from the configuration only, so
 //! their number is bounded, and handles are resolved when a snapshot is linked: recording is one atomic add.
 
+use std::time::Duration;
+
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::{
@@ -29,6 +31,8 @@ pub struct Metrics {
     pub breaker_trips: IntCounter,
     /// Bytes of request bodies held in memory.
     pub buffered_bytes: IntGauge,
+    reload_successful: IntGauge,
+    reload_success_time: IntGauge,
 }
 
 /// What is counted for one deployment.
@@ -88,14 +92,13 @@ impl Metrics {
                 .expect("names are unique");
             family
         };
-        let buffered_bytes = IntGauge::new(
-            "tokenweir_buffered_bytes",
-            "Bytes of request bodies held in memory.",
-        )
-        .expect("a constant name is valid");
-        registry
-            .register(Box::new(buffered_bytes.clone()))
-            .expect("names are unique");
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help).expect("a constant name is valid");
+            registry
+                .register(Box::new(gauge.clone()))
+                .expect("names are unique");
+            gauge
+        };
         Self {
             attempts: family(
                 "tokenweir_attempts_total",
@@ -135,7 +138,18 @@ impl Metrics {
                 "tokenweir_breaker_trips_total",
                 "Times a circuit breaker opened.",
             ),
-            buffered_bytes,
+            buffered_bytes: gauge(
+                "tokenweir_buffered_bytes",
+                "Bytes of request bodies held in memory.",
+            ),
+            reload_successful: gauge(
+                "tokenweir_config_last_reload_successful",
+                "1 if the configuration in use is the last one that was loaded, 0 if that one was refused.",
+            ),
+            reload_success_time: gauge(
+                "tokenweir_config_last_reload_success_timestamp_seconds",
+                "When a configuration was last loaded with success, Unix time.",
+            ),
             registry,
         }
     }
@@ -157,6 +171,15 @@ impl Metrics {
     pub fn model(&self, model: Option<&ModelName>) -> ModelMetrics {
         let model = model.map_or("other", ModelName::as_str);
         ModelMetrics(CLASSES.map(|class| self.requests.with_label_values(&[model, class])))
+    }
+
+    /// Records how loading a configuration went; `now` is Unix time.
+    pub fn reloaded(&self, successful: bool, now: Duration) {
+        self.reload_successful.set(i64::from(successful));
+        if successful {
+            let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            self.reload_success_time.set(seconds);
+        }
     }
 
     /// All metrics in the Prometheus text format.

@@ -1,48 +1,97 @@
-//! SIGHUP: reads the configuration again and swaps it in, as a whole or not at all.
+//! A new configuration in a running process: read, compiled, linked, and swapped in as a whole or not at all. All of
+//! it happens beside the requests; they see one pointer change.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 
-use crate::{config, server::Shared};
+use crate::{
+    clock::Clock,
+    config::{self, diff, diff::Diff},
+    orders::{Applied, Draft},
+    server::Shared,
+    snapshot::Snapshot,
+};
 
-/// Makes the file at `path` the configuration of new requests. If anything is wrong with it, the old one stays
-/// and every mistake is logged.
-pub async fn reload(shared: &Shared, path: PathBuf) {
-    let file = path.display().to_string();
-    // Files are read: not on a worker.
-    let loaded = match spawn_blocking(move || config::from_file(&path)).await {
-        Ok(Ok(loaded)) => loaded,
-        Err(panicked) => {
-            tracing::error!(%panicked, "the new configuration is not used, the old one stays");
-            return;
+/// How often a replaced snapshot is looked at: it is dropped when the last request that holds it has ended.
+const RETIRED_EVERY: Duration = Duration::from_secs(1);
+
+/// Makes the file at `path` the configuration of new requests.
+///
+/// # Errors
+/// Everything that is wrong with it, for the operator. The old configuration stays in use.
+pub async fn reload(shared: &Arc<Shared>, path: PathBuf) -> Result<Applied, String> {
+    let prepared = off_the_workers(shared, move |shared| prepare(shared, &path)).await;
+    let result = match prepared {
+        Ok((snapshot, applied)) => {
+            if let Some(snapshot) = snapshot {
+                let old = shared.swap(*snapshot).await;
+                tokio::spawn(retire(shared.clone(), old));
+            }
+            Ok(applied)
         }
-        Ok(Err(report)) => {
-            tracing::error!(%report, "the new configuration is not used, the old one stays");
-            return;
-        }
+        Err(reason) => Err(reason),
     };
-    for warning in &loaded.warnings {
-        tracing::warn!("{}", warning.render(&file));
+    shared.metrics.reloaded(result.is_ok(), Clock::unix_now());
+    result
+}
+
+/// What would change if a draft were the configuration.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub async fn compare(shared: &Arc<Shared>, draft: Draft) -> Result<Diff, String> {
+    off_the_workers(shared, move |shared| {
+        let new =
+            config::from_text(&draft.file, draft.text).map_err(|report| report.to_string())?;
+        Ok(diff::diff(&shared.snapshot.load().config, &new.compiled))
+    })
+    .await
+}
+
+/// Files are read and thousands of deployments linked: neither is for a worker.
+async fn off_the_workers<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let shared = shared.clone();
+    spawn_blocking(move || work(&shared))
+        .await
+        .unwrap_or_else(|panicked| Err(panicked.to_string()))
+}
+
+/// No snapshot if nothing has changed.
+fn prepare(shared: &Shared, path: &Path) -> Result<(Option<Box<Snapshot>>, Applied), String> {
+    let loaded = config::from_file(path).map_err(|report| report.to_string())?;
+    let file = path.display().to_string();
+    let applied = Applied {
+        diff: diff::diff(&shared.snapshot.load().config, &loaded.compiled),
+        warnings: loaded
+            .warnings
+            .iter()
+            .map(|warning| warning.render(&file))
+            .collect(),
+    };
+    let changed = !applied.diff.changes.is_empty();
+    let snapshot = changed.then(|| Box::new(shared.link(loaded.compiled)));
+    Ok((snapshot, applied))
+}
+
+/// Waits until no request holds the old snapshot, and forgets what only it knew. Dropping thousands of deployments
+/// takes a while: it must not happen at the end of some request.
+async fn retire(shared: Arc<Shared>, old: Arc<Snapshot>) {
+    while Arc::strong_count(&old) > 1 {
+        sleep(RETIRED_EVERY).await;
     }
-    let old = shared.snapshot.load_full();
-    let old = &old.config;
-    if *old == loaded.compiled {
-        tracing::info!("the configuration has not changed");
-        return;
-    }
-    let new = &loaded.compiled;
-    for (key, same) in [
-        ("listen", old.listen == new.listen),
-        ("admin", old.admin == new.admin),
-        ("threads", old.threads == new.threads),
-        ("log", old.log == new.log),
-        ("drain_timeout", old.drain_timeout == new.drain_timeout),
-    ] {
-        if !same {
-            tracing::warn!(key, "changed, but read at the start only: needs a restart");
-        }
-    }
-    shared.swap(loaded.compiled).await;
-    tracing::info!("the new configuration is in use");
+    let forgotten = spawn_blocking(move || {
+        drop(old);
+        shared.registry.prune(shared.registry.clock().now());
+        shared.resolver.prune();
+    });
+    let _ = forgotten.await;
+    tracing::debug!("the last request of the previous configuration has ended");
 }

@@ -1,32 +1,32 @@
-//! Assembly: binds the listeners, runs pingora's services on our own runtime, and stops them.
+//! Assembly: opens the sockets, runs pingora's applications on our own runtime, and stops them.
 //!
 //! Pingora's `Server` is left out on purpose (0.9.1, server/mod.rs): it dies of SIGHUP, always sleeps the whole
-//! grace period on SIGTERM, and swallows a second one. Its services can be run without it.
+//! grace period on SIGTERM, and swallows a second one. Its applications can be run without it.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    os::fd::{IntoRawFd, RawFd},
-    sync::Arc,
-    time::Duration,
-};
+mod accept;
+pub mod sockets;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
-use pingora::{
-    server::{Fds, configuration::ServerConf},
-    services::{Service as _, listening::Service},
-};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use pingora::{apps::ServerApp, server::configuration::ServerConf};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    accept::Reception,
+    sockets::{Inherited, Place, Socket},
+};
 use crate::{
     admin::Admin,
     clock::Clock,
-    config::compiled::{Compiled, Listen},
+    config::compiled::Compiled,
     metrics::Metrics,
+    orders::Desk,
     proxy::{self, Gateway, Requests},
     resolve::Resolver,
     snapshot::Snapshot,
-    state::Registry,
+    state::{Memory, Registry},
 };
 
 /// Connections kept open to endpoints, per worker thread. A request to a model holds one for seconds, so this is
@@ -36,15 +36,14 @@ const UPSTREAM_CONNECTIONS_KEPT: usize = 1024;
 const TRIES_MAX: usize = 64;
 /// The first requests should find addresses, but a name that does not resolve must not keep the rest waiting.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// For HTTP/2 connections to write what is left of their last answers and to be told goodbye.
+const FAREWELL: Duration = Duration::from_millis(40);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}")]
-    Bind {
-        address: SocketAddr,
-        source: std::io::Error,
-    },
+    #[error("cannot listen on {place}: {source}")]
+    Bind { place: String, source: io::Error },
 }
 
 /// What a reload replaces, and what it keeps.
@@ -56,157 +55,246 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Links a configuration and makes it the one that new requests see, once its host names have addresses.
-    pub async fn swap(&self, config: Compiled) {
-        let snapshot = Snapshot::link(config, &self.registry, &self.resolver, &self.metrics);
+    /// Links a configuration to what is kept. Takes milliseconds for thousands of deployments: not for a worker.
+    /// Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn link(&self, config: Compiled) -> Snapshot {
+        Snapshot::link(config, &self.registry, &self.resolver, &self.metrics)
+    }
+
+    /// Makes a snapshot the one that new requests see, once its host names have addresses. Returns the one before.
+    pub async fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.resolver.warm_up(WARM_UP).await;
-        self.snapshot.store(Arc::new(snapshot));
+        self.snapshot.swap(Arc::new(snapshot))
     }
 }
 
-/// A gateway that serves.
+/// A gateway: first with open sockets, then serving, at last draining.
 pub struct Running {
     pub shared: Arc<Shared>,
     /// Where clients connect, in the order of the configuration; ports that were 0 are filled in.
     pub addresses: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
+    /// The open sockets, each with the place that the configuration gives it.
+    pub sockets: Vec<(Place, Arc<Socket>)>,
     requests: Requests,
+    connections: TaskTracker,
+    apps: Vec<Arc<proxy::App>>,
+    /// What is to be accepted once [`Running::open`] is called.
+    waiting: Vec<Waiting>,
     stop: watch::Sender<bool>,
-    _never: watch::Sender<bool>,
-    services: Vec<JoinHandle<()>>,
+    stop_admin: watch::Sender<bool>,
+    dismiss: CancellationToken,
 }
 
-/// Starts to serve on the current tokio runtime.
+type Waiting = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// Serves on the current tokio runtime, with sockets of its own and nobody at the desk: for the demo.
 ///
 /// # Errors
-/// A listener cannot be bound. Nothing is left running then.
+/// As [`prepare`].
 pub async fn start(config: Compiled) -> Result<Running, StartError> {
-    let listeners = config
+    let (desk, _nobody) = Desk::new();
+    let mut running = prepare(config, Inherited::default(), Memory::default(), desk).await?;
+    running.open().map_err(|source| StartError::Bind {
+        place: "the configured addresses".to_owned(),
+        source,
+    })?;
+    Ok(running)
+}
+
+/// Does everything that can fail: after this, [`Running::open`] begins to serve. Connections that come in between
+/// wait in the kernel.
+///
+/// # Errors
+/// A socket cannot be bound. Nothing is left running then.
+pub async fn prepare(
+    config: Compiled,
+    mut inherited: Inherited,
+    memory: Memory,
+    desk: Desk,
+) -> Result<Running, StartError> {
+    let mut sockets = Vec::new();
+    let mut open = |place: Place| {
+        let socket = inherited.take_or_bind(&place)?;
+        sockets.push((place, socket.clone()));
+        Ok(socket)
+    };
+    let clients = config
         .listen
         .iter()
-        .map(bind)
-        .collect::<Result<Vec<_>, _>>()?;
-    let admin = config
-        .admin
-        .map(|address| {
-            bind(&Listen {
-                address,
-                h2c: false,
-            })
-        })
-        .transpose()?;
+        .map(|listen| Ok((open(Place::Tcp(listen.address))?, listen.h2c)))
+        .collect::<Result<Vec<_>, StartError>>()?;
+    let mut admin = Vec::new();
+    if let Some(configured) = &config.admin {
+        admin.push((open(Place::Tcp(configured.address))?, false));
+        if let Some(path) = &configured.socket {
+            admin.push((open(Place::Unix(path.to_path_buf()))?, true));
+        }
+    }
+    for place in inherited.places() {
+        tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
+    }
 
     let registry = Registry::default();
+    let restored = registry.restore(memory, registry.clock().now());
+    if restored.facts + restored.dropped > 0 {
+        tracing::info!(
+            facts = restored.facts,
+            dropped = restored.dropped,
+            "took over what the old process remembered"
+        );
+    }
     let (resolver, metrics) = (Resolver::default(), Metrics::new());
+    metrics.reloaded(true, Clock::unix_now());
     let snapshot = Snapshot::link(config, &registry, &resolver, &metrics);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    let clock: Clock = registry.clock();
     let requests = Requests::default();
-    let gateway = Gateway::new(snapshot.clone(), metrics.clone(), clock, requests.clone());
+    let gateway = Gateway::new(
+        snapshot.clone(),
+        metrics.clone(),
+        registry.clock(),
+        requests.clone(),
+    );
     resolver.warm_up(WARM_UP).await;
-
-    let conf = Arc::new(ServerConf {
-        upstream_keepalive_pool_size: UPSTREAM_CONNECTIONS_KEPT,
-        max_retries: TRIES_MAX,
-        ..ServerConf::default()
-    });
-    let (stop, stopped) = watch::channel(false);
-    let never = watch::Sender::new(false);
-    let addresses = listeners.iter().map(|bound| bound.address).collect();
-    let mut services = Vec::new();
-    for h2c in [false, true] {
-        let (fds, bound): (Fds, Vec<&Bound>) =
-            adopt(listeners.iter().filter(|bound| bound.h2c == h2c));
-        if bound.is_empty() {
-            continue;
-        }
-        let mut service = proxy::service(&conf, gateway.clone(), h2c);
-        for bound in bound {
-            service.add_tcp(&bound.address.to_string());
-        }
-        services.push(run(service, fds, stopped.clone()));
-    }
     let shared = Arc::new(Shared {
         snapshot,
         registry,
         resolver,
         metrics,
     });
-    if let Some(bound) = &admin {
-        let app = Admin::new(shared.clone(), stopped);
-        let mut service = Service::new("admin".to_owned(), app);
-        service.add_tcp(&bound.address.to_string());
-        // It stays until the end: a drain is when somebody wants to look.
-        services.push(run(
-            service,
-            adopt(std::iter::once(bound)).0,
-            never.subscribe(),
-        ));
-    }
-    Ok(Running {
-        shared,
-        addresses,
-        admin: admin.map(|bound| bound.address),
+
+    let conf = Arc::new(ServerConf {
+        upstream_keepalive_pool_size: UPSTREAM_CONNECTIONS_KEPT,
+        max_retries: TRIES_MAX,
+        ..ServerConf::default()
+    });
+    let mut running = Running {
+        shared: shared.clone(),
+        addresses: clients
+            .iter()
+            .filter_map(|(socket, _)| address(socket))
+            .collect(),
+        admin: admin.iter().find_map(|(socket, _)| address(socket)),
+        sockets,
         requests,
-        stop,
-        _never: never,
-        services,
-    })
+        connections: TaskTracker::new(),
+        apps: Vec::new(),
+        waiting: Vec::new(),
+        stop: watch::Sender::new(false),
+        stop_admin: watch::Sender::new(false),
+        dismiss: CancellationToken::new(),
+    };
+    for h2c in [false, true] {
+        let mut sockets = clients.iter().filter(|client| client.1 == h2c).peekable();
+        if sockets.peek().is_some() {
+            let app = Arc::new(proxy::app(&conf, gateway.clone(), h2c));
+            for (socket, _) in sockets {
+                running.expect(
+                    socket,
+                    &app,
+                    &running.connections.clone(),
+                    &running.stop.subscribe(),
+                );
+            }
+            running.apps.push(app);
+        }
+    }
+    // Nobody waits for the operators' connections to end: a scraper keeps its own open for ever.
+    let uncounted = TaskTracker::new();
+    for (socket, may_change) in &admin {
+        let app = Admin::new(
+            shared.clone(),
+            running.stop.subscribe(),
+            may_change.then(|| desk.clone()),
+        );
+        running.expect(
+            socket,
+            &Arc::new(app),
+            &uncounted,
+            &running.stop_admin.subscribe(),
+        );
+    }
+    Ok(running)
 }
 
 impl Running {
-    /// Stops accepting, and returns when the last request has ended, or after `limit` with the number of
-    /// requests that are cut.
-    pub async fn drain(self, limit: Duration) -> usize {
+    fn expect<A>(
+        &mut self,
+        socket: &Arc<Socket>,
+        app: &Arc<A>,
+        connections: &TaskTracker,
+        stop: &watch::Receiver<bool>,
+    ) where
+        A: ServerApp + Send + Sync + 'static,
+    {
+        let reception = Reception {
+            app: app.clone(),
+            stop: stop.clone(),
+            dismiss: self.dismiss.clone(),
+            connections: connections.clone(),
+        };
+        let socket = socket.clone();
+        self.waiting
+            .push(Box::new(move || accept::accept(&socket, reception)));
+    }
+
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// The runtime cannot watch a socket (no file descriptor is left).
+    pub fn open(&mut self) -> io::Result<()> {
+        self.waiting.drain(..).try_for_each(|accept| accept())
+    }
+
+    /// Somebody else serves from the same sockets: accepts no more, finishes what runs, and answers one more request
+    /// on each connection that is open, saying that it will be closed. So no client meets a connection that dies
+    /// while it is about to use it. Returns when the last connection has ended, or has been idle for as long as an
+    /// idle connection is kept.
+    pub async fn retire(&mut self) {
+        self.sockets.clear();
         self.requests.stop();
-        let _ = self.stop.send(true);
-        let _ = timeout(limit, self.requests.none_left()).await;
-        for service in self.services {
-            service.abort();
+        self.stop.send_replace(true);
+        self.stop_admin.send_replace(true);
+        let keep_alive = self.shared.snapshot.load().config.limits.keep_alive;
+        self.connections.close();
+        loop {
+            self.requests.none_left().await;
+            if timeout(keep_alive, self.connections.wait()).await.is_ok()
+                || self.requests.under_way() == 0
+            {
+                return;
+            }
         }
+    }
+
+    /// Accepts no more, drops idle connections, and returns when the last request has ended, or after `limit` with
+    /// the number of requests that are cut. The admin listener stays: a drain is when somebody wants to look.
+    pub async fn drain(&mut self, limit: Duration) -> usize {
+        self.sockets.clear();
+        self.requests.stop();
+        self.dismiss.cancel();
+        self.stop.send_replace(true);
+        for app in &self.apps {
+            app.cleanup().await;
+        }
+        self.connections.close();
+        if timeout(limit, self.requests.none_left()).await.is_ok() {
+            let _ = timeout(FAREWELL, self.connections.wait()).await;
+        }
+        self.requests.under_way()
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
         self.requests.under_way()
     }
 }
 
-struct Bound {
-    address: SocketAddr,
-    h2c: bool,
-    fd: RawFd,
-}
-
-/// Binds here and not in pingora, which would panic, or wait and try again, where an operator wants to be told.
-fn bind(listen: &Listen) -> Result<Bound, StartError> {
-    let refused = |source| StartError::Bind {
-        address: listen.address,
-        source,
-    };
-    let listener = TcpListener::bind(listen.address).map_err(refused)?;
-    // Pingora does not do it for sockets it is handed (listeners/l4.rs from_raw_fd); a blocking accept would
-    // hang the worker.
-    listener.set_nonblocking(true).map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
-    Ok(Bound {
-        address,
-        h2c: listen.h2c,
-        fd: listener.into_raw_fd(),
-    })
-}
-
-fn adopt<'a>(bound: impl Iterator<Item = &'a Bound>) -> (Fds, Vec<&'a Bound>) {
-    let mut fds = Fds::new();
-    let bound: Vec<&Bound> = bound
-        .inspect(|bound| fds.add(bound.address.to_string(), bound.fd))
-        .collect();
-    (fds, bound)
-}
-
-fn run<A>(mut service: Service<A>, fds: Fds, stopped: watch::Receiver<bool>) -> JoinHandle<()>
-where
-    A: pingora::apps::ServerApp + Send + Sync + 'static,
-{
-    tokio::spawn(async move {
-        service
-            .start_service(Some(Arc::new(Mutex::new(fds))), stopped, 1)
-            .await;
-    })
+fn address(socket: &Socket) -> Option<SocketAddr> {
+    match socket {
+        Socket::Tcp(listener) => listener.local_addr().ok(),
+        Socket::Unix(_) => None,
+    }
 }

@@ -1,34 +1,83 @@
-//! `tokenweir serve`: the gateway until it is told to stop. SIGHUP reloads; SIGTERM and SIGINT finish the running
-//! requests, a second one stops at once.
+//! `tokenweir serve`: the gateway until it is told to stop. SIGHUP reloads, SIGUSR2 hands over to a new process; SIGTERM
+//! and SIGINT finish the running requests, a second one stops at once.
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use super::{ConfigFile, EX_CONFIG, EX_UNAVAILABLE, check, complain};
+use super::{ConfigFile, EX_CONFIG, EX_SOFTWARE, EX_UNAVAILABLE, check, complain};
 use crate::{
-    config::compiled::{Compiled, Log, LogFormat},
-    reload,
-    server::{self, Running},
+    config::{
+        self, Compiled,
+        compiled::{Log, LogFormat},
+    },
+    hand_over::{Predecessor, Program, Successor},
+    notify,
+    orders::Desk,
+    server::{self, Running, sockets::Inherited},
+    state::Memory,
+    upkeep::{self, Upkeep},
 };
 
+/// The old process has no deadline in a hand-over; this is for its last answer to `tokenweir upgrade`.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What was there before this process.
+#[derive(Default)]
+struct Estate {
+    predecessor: Option<Predecessor>,
+    sockets: Inherited,
+    memory: Memory,
+}
+
 /// # Errors
-/// The runtime cannot be made, or a listener cannot be bound.
-pub fn run(options: &ConfigFile) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = check::load(options) else {
-        return Ok(ExitCode::from(EX_CONFIG));
+/// The runtime cannot be made, or the gateway that this one was to take over from is lost.
+pub fn run(options: &ConfigFile, take_over: bool) -> anyhow::Result<ExitCode> {
+    let program = Program::current().context("cannot tell which program this is")?;
+    let estate = if take_over {
+        let (predecessor, sockets, memory) =
+            Predecessor::meet().context("`--take-over` is for the gateway's own use")?;
+        Estate {
+            predecessor: Some(predecessor),
+            sockets,
+            memory,
+        }
+    } else {
+        Estate {
+            sockets: Inherited::from_systemd(),
+            ..Estate::default()
+        }
     };
-    let _flushed_at_the_end = log_to_stdout(&loaded.compiled.log)?;
-    let runtime = runtime(loaded.compiled.threads)?;
-    let code = runtime.block_on(serve(options, loaded.compiled))?;
+    let config = match config::from_file(&options.config) {
+        Ok(loaded) => {
+            check::warn(options, &loaded);
+            loaded.compiled
+        }
+        Err(report) => return Ok(fail(estate.predecessor, EX_CONFIG, &report.to_string())),
+    };
+    let _flushed_at_the_end = log_to_stdout(&config.log)?;
+    let runtime = runtime(config.threads)?;
+    let code = runtime.block_on(serve(options, config, program, estate))?;
     // Whatever is still running was cut by the drain's deadline; waiting for it would undo that.
     runtime.shutdown_background();
     Ok(code)
+}
+
+/// The one who can act on it is told why this process does not serve.
+fn fail(predecessor: Option<Predecessor>, code: u8, reason: &str) -> ExitCode {
+    match predecessor {
+        Some(predecessor) => predecessor.decline(reason),
+        None => complain(reason),
+    }
+    ExitCode::from(code)
 }
 
 pub(super) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
@@ -43,48 +92,117 @@ pub(super) fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime>
         .context("cannot start the worker threads")
 }
 
-async fn serve(options: &ConfigFile, config: Compiled) -> anyhow::Result<ExitCode> {
-    // Before anything else: SIGHUP kills a process that has no handler.
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn serve(
+    options: &ConfigFile,
+    config: Compiled,
+    program: Program,
+    estate: Estate,
+) -> anyhow::Result<ExitCode> {
+    // Before anything else: SIGHUP and SIGUSR2 kill a process that has no handler.
+    let (desk, orders) = Desk::new();
+    let mut upkeep = Upkeep::new(options.config.clone(), program, orders)?;
+    let mut stop = Stop::new()?;
 
-    let drain_timeout = config.drain_timeout;
-    let running = match server::start(config).await {
+    let Estate {
+        mut predecessor,
+        sockets,
+        memory,
+    } = estate;
+    let mut running = match server::prepare(config, sockets, memory, desk).await {
         Ok(running) => running,
-        Err(error) => {
-            complain(&format!("tokenweir: {error}"));
-            return Ok(ExitCode::from(EX_UNAVAILABLE));
-        }
+        Err(error) => return Ok(fail(predecessor, EX_UNAVAILABLE, &error.to_string())),
     };
+    if let Some(predecessor) = &mut predecessor {
+        tokio::task::block_in_place(|| predecessor.await_turn())
+            .context("the old process has given up")?;
+    }
+    running.open().context("cannot accept connections")?;
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve();
+    }
+    announce(&running);
+    notify::ready(&upkeep::status(&running, true));
+    let watchdog = tokio::spawn(notify::watchdog());
+
+    tokio::select! {
+        successor = upkeep.run(&running) => {
+            // Signs of life of this process would hide that the other one is stuck.
+            watchdog.abort();
+            if let Some(code) = retire(&mut running, successor, &mut stop).await {
+                return Ok(code);
+            }
+        }
+        () = stop.asked() => notify::stopping("finishing the running requests"),
+    }
+    tokio::select! {
+        () = drain(&mut running) => {}
+        () = stop.asked() => tracing::warn!("stopped at once by a second signal"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(running: &Running) {
     for address in &running.addresses {
         tracing::info!(%address, "listening");
     }
     if let Some(address) = running.admin {
         tracing::info!(%address, "admin listening");
     }
-    loop {
-        tokio::select! {
-            _ = hang_up.recv() => {
-                reload::reload(&running.shared, options.config.clone()).await;
-            }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-        }
-    }
-    tokio::select! {
-        () = stop(running, drain_timeout) => {}
-        _ = terminate.recv() => tracing::warn!("stopped at once by a second signal"),
-        _ = interrupt.recv() => tracing::warn!("stopped at once by a second signal"),
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
-async fn stop(running: Running, limit: Duration) {
-    tracing::info!("no longer accepting; finishing the running requests");
+/// Lets the successor serve and ends with the last connection: then there is an exit code. Without one this process
+/// has been told to stop.
+async fn retire(running: &mut Running, successor: Successor, stop: &mut Stop) -> Option<ExitCode> {
+    let pid = successor.pid();
+    tracing::info!(
+        requests = running.under_way(),
+        "no longer accepting; finishing what runs"
+    );
+    tokio::select! {
+        () = async { tokio::join!(running.retire(), sleep(LAST_WORDS)); } => {
+            tracing::info!("all connections have ended");
+            Some(ExitCode::SUCCESS)
+        }
+        status = successor.ended() => {
+            // Nobody serves now. The service manager starts it afresh once this process has gone, too.
+            tracing::error!(pid, %status, "the process that had taken over has ended");
+            Some(ExitCode::from(EX_SOFTWARE))
+        }
+        () = stop.asked() => None,
+    }
+}
+
+async fn drain(running: &mut Running) {
+    let limit = running.shared.snapshot.load().config.drain_timeout;
+    tracing::info!(
+        requests = running.under_way(),
+        "no longer accepting; finishing the running requests"
+    );
     match running.drain(limit).await {
         0 => tracing::info!("all requests have ended"),
         cut => tracing::warn!(cut, "requests were cut at the end of `drain_timeout`"),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

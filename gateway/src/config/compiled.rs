@@ -1,7 +1,7 @@
 //! The configuration as the rest of the program takes it: checked, defaulted, sorted, index-linked. A plain
 //! value with `Eq`, so that a reload that changes nothing can be told from one that does.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,13 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {
     pub listen: Vec<Listen>,
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Admin>,
     /// Worker threads; 0 = one for each core.
     pub threads: usize,
     pub limits: Limits,
     pub drain_timeout: Duration,
+    /// How long the process that takes over may need until it can serve.
+    pub hand_over_timeout: Duration,
     pub log: Log,
     /// Whether answers carry `x-tokenweir-endpoint` and `x-tokenweir-attempts`.
     pub response_headers: bool,
@@ -34,6 +36,14 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Accept HTTP/2 without TLS (prior knowledge) beside HTTP/1.1.
     pub h2c: bool,
+}
+
+/// The operators' listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub address: SocketAddr,
+    /// A unix socket that offers the same and, to whoever may open it, reload and hand-over.
+    pub socket: Option<Arc<Path>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

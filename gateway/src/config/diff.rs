@@ -55,6 +55,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         threads,
         limits,
         drain_timeout,
+        hand_over_timeout,
         log,
         response_headers,
         endpoints,
@@ -64,13 +65,19 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
     let mut at_start = Lines::default();
     let mut at_once = Lines::default();
     process::listen(listen, &new.listen, &mut at_start, &mut at_once);
-    at_start.key("admin", admin, &new.admin, words::or("off"));
+    process::admin(admin.as_ref(), new.admin.as_ref(), &mut at_start);
     at_start.key("threads", threads, &new.threads, words::plain);
     process::log(log, &new.log, &mut at_start);
     at_once.key(
         "drain_timeout",
         drain_timeout,
         &new.drain_timeout,
+        words::span,
+    );
+    at_once.key(
+        "hand_over_timeout",
+        hand_over_timeout,
+        &new.hand_over_timeout,
         words::span,
     );
     at_once.key(

@@ -44,17 +44,26 @@ pub struct Source {
 /// # Errors
 /// The file cannot be read, is larger than 16 MiB, or is not UTF-8.
 pub fn load(path: &Path) -> Result<Source, Report> {
-    let file = path.display().to_string();
     match read(path, CONFIG_BYTES_MAX) {
-        Ok(text) => {
-            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-            Ok(Source {
-                file,
-                text,
-                secrets: System { folder },
-            })
+        Ok(text) => Ok(Source::new(path, text)),
+        Err(source) => Err(Report::Unreadable {
+            file: path.display().to_string(),
+            source,
+        }),
+    }
+}
+
+impl Source {
+    /// A text that stands, or could stand, in the file at `path`.
+    #[must_use]
+    pub fn new(path: &Path, text: String) -> Self {
+        Self {
+            file: path.display().to_string(),
+            text,
+            secrets: System {
+                folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+            },
         }
-        Err(source) => Err(Report::Unreadable { file, source }),
     }
 }
 

@@ -40,7 +40,18 @@ pub struct Loaded {
 /// # Errors
 /// The file cannot be read, or everything that is wrong in it.
 pub fn from_file(path: &Path) -> Result<Loaded, Report> {
-    let source = load::load(path)?;
+    from_source(load::load(path)?)
+}
+
+/// Compiles a text as if it stood in the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn from_text(path: &Path, text: String) -> Result<Loaded, Report> {
+    from_source(load::Source::new(path, text))
+}
+
+fn from_source(source: load::Source) -> Result<Loaded, Report> {
     match compile(&source.text, &source.secrets) {
         Ok((compiled, warnings)) => Ok(Loaded { compiled, warnings }),
         Err(errors) => Err(Report::Invalid {

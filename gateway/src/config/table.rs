@@ -72,9 +72,11 @@ fn share(tier: &Tier, member: &Member) -> u64 {
         .unwrap_or(0)
 }
 
-fn aligned(rows: &[[String; 8]]) -> String {
+/// Rows of text with their columns aligned.
+#[must_use]
+pub fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let mut table = String::new();
     for row in rows {
         let mut line = String::new();

@@ -2,12 +2,12 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use bytes::{Bytes, BytesMut};
 use pingora::http::ResponseHeader;
-use tokio::sync::Notify;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::body::Buffered;
 use crate::{
@@ -41,7 +41,7 @@ pub struct RequestContext {
     pub(super) answer: AnswerFacts,
     /// The error now on its way through pingora was made by us: its fate is decided.
     pub(super) decided: bool,
-    _counted: Counted,
+    _counted: TaskTrackerToken,
 }
 
 /// A request whose pool is known.
@@ -132,7 +132,7 @@ impl RequestContext {
             reply: Reply::None,
             answer: AnswerFacts::default(),
             decided: false,
-            _counted: requests.count(),
+            _counted: requests.under_way.token(),
         }
     }
 
@@ -145,53 +145,30 @@ impl RequestContext {
 
 /// Counts the requests under way, so that a stop can wait for the last one.
 #[derive(Clone, Default)]
-pub struct Requests(Arc<Counter>);
-
-#[derive(Default)]
-struct Counter {
-    under_way: AtomicUsize,
-    stopping: AtomicBool,
-    ended: Notify,
+pub struct Requests {
+    under_way: TaskTracker,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Requests {
     #[must_use]
     pub fn under_way(&self) -> usize {
-        self.0.under_way.load(Ordering::Acquire)
+        self.under_way.len()
     }
 
     /// From now on answers say that the connection will be closed.
     pub fn stop(&self) {
-        self.0.stopping.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.0.stopping.load(Ordering::Acquire)
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Returns when no request is under way.
     pub async fn none_left(&self) {
-        loop {
-            let ended = self.0.ended.notified();
-            if self.under_way() == 0 {
-                return;
-            }
-            ended.await;
-        }
-    }
-
-    fn count(&self) -> Counted {
-        self.0.under_way.fetch_add(1, Ordering::AcqRel);
-        Counted(self.0.clone())
-    }
-}
-
-struct Counted(Arc<Counter>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if self.0.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.ended.notify_waiters();
-        }
+        // Only a closed tracker is waited for; it counts on all the same.
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 }

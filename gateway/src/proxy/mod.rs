@@ -20,9 +20,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::{
     Error, Result, apps::HttpServerOptions, modules::http::HttpModules,
-    server::configuration::ServerConf, services::listening::Service, upstreams::peer::HttpPeer,
+    server::configuration::ServerConf, upstreams::peer::HttpPeer,
 };
-use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy_service_with_name};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
 
 use self::context::RequestContext;
 pub use self::{body::BufferPool, context::Requests};
@@ -59,19 +59,20 @@ impl Gateway {
     }
 }
 
-/// The service that runs a gateway. `h2c`: it also speaks HTTP/2 without TLS. A connection on such a listener that
-/// never says a word is kept for ever (pingora-core 0.9.1, apps/mod.rs: the peek at its first bytes has no limit).
+/// What pingora runs on each connection.
+pub type App = HttpProxy<Gateway>;
+
+/// `h2c`: it also speaks HTTP/2 without TLS.
 #[must_use]
-pub fn service(conf: &Arc<ServerConf>, gateway: Gateway, h2c: bool) -> Service<HttpProxy<Gateway>> {
+pub fn app(conf: &Arc<ServerConf>, gateway: Gateway, h2c: bool) -> App {
     let idle = gateway.snapshot.load().config.limits.keep_alive;
-    let mut service = http_proxy_service_with_name(conf, gateway, "gateway");
-    if let Some(app) = service.app_logic_mut() {
-        let mut options = HttpServerOptions::default();
-        options.h2c = h2c;
-        options.h2_idle_timeout = Some(idle);
-        app.server_options = Some(options);
-    }
-    service
+    let mut app = HttpProxy::new(gateway, conf.clone());
+    app.handle_init_modules();
+    let mut options = HttpServerOptions::default();
+    options.h2c = h2c;
+    options.h2_idle_timeout = Some(idle);
+    app.server_options = Some(options);
+    app
 }
 
 #[async_trait]

@@ -12,6 +12,8 @@ mod edges;
 mod failover;
 // One table of everything that can go wrong with one request.
 mod faults;
+// A process that operators trust: reload, stop, hand-over, what systemd is told.
+mod process;
 mod routing;
 mod sdk;
 mod sim;

@@ -5,43 +5,17 @@ use std::time::Duration;
 use simulator::{Action, Behaviour, Fault};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::timeout,
 };
 
-use crate::support::{CHAT, Fleet, PATIENCE, Seen, client, h2_client, in_order};
+use crate::support::{
+    CHAT, Fleet, PATIENCE, Seen, client, h2_client, in_order,
+    provider::{EVENTS, Provider, STREAM},
+};
 
-const STREAM: &str = r#"{"stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
 const CONFIG: &str = "defaults: { circuit_breaker: { failures: 1 } }";
 const GPT: &str = "gpt-4o";
-const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n";
-
-/// A provider whose every byte the test decides.
-struct Provider {
-    listener: TcpListener,
-}
-
-impl Provider {
-    /// In the place of the first resource.
-    async fn before(config: &str) -> (Self, Fleet) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("    url: http://{}\n", listener.local_addr().unwrap());
-        let endpoint = |name: &str| in_order(name) + if name == "aoi-1" { &url } else { "" };
-        let fleet = Fleet::with(config, |_, resource| resource, endpoint).await;
-        (Self { listener }, fleet)
-    }
-
-    /// The connection of the next request, whose head and body have been read.
-    async fn next(&self, body: &str) -> TcpStream {
-        let accepted = timeout(PATIENCE, self.listener.accept()).await;
-        let (mut stream, _) = accepted.expect("the gateway connects").unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(body.as_bytes()) {
-            assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
-        }
-        stream
-    }
-}
 
 fn chat_path(model: &str) -> String {
     format!("/openai/deployments/{model}/chat/completions?api-version=2024-10-21")
@@ -84,7 +58,7 @@ async fn every_piece_of_a_stream_arrives_unchanged_before_the_next_is_sent() {
             } else {
                 "connection: close\r\n\r\n"
             };
-            let head = format!("{HEAD}{framing}");
+            let head = format!("{EVENTS}{framing}");
             upstream.write_all(head.as_bytes()).await.unwrap();
             // The head comes before there is any body.
             let mut answer = timeout(PATIENCE, sent).await.unwrap().unwrap().unwrap();
@@ -145,7 +119,7 @@ async fn a_provider_that_dies_midway_is_seen_as_an_abnormal_end() {
             let sent = tokio::spawn(request(&client, &url, CHAT).send());
             let mut upstream = provider.next(CHAT).await;
             upstream
-                .write_all(format!("{HEAD}{rest}").as_bytes())
+                .write_all(format!("{EVENTS}{rest}").as_bytes())
                 .await
                 .unwrap();
             let mut answer = timeout(PATIENCE, sent).await.expect(name).unwrap().unwrap();
@@ -188,7 +162,7 @@ async fn a_cut_stream_gets_no_terminator_of_ours_on_the_wire() {
     let mut upstream = provider.next(STREAM).await;
     let event = "data: {\"choices\":[]}\n\n";
     let start = format!(
-        "{HEAD}transfer-encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n",
+        "{EVENTS}transfer-encoding: chunked\r\n\r\n{:x}\r\n{event}\r\n",
         event.len()
     );
     upstream.write_all(start.as_bytes()).await.unwrap();

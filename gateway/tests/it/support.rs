@@ -1,14 +1,19 @@
 //! What the socket tests share: the real gateway binary on free ports, simulated resources beside it, and the
 //! lines it logs. Everything stops when it is dropped.
 
+pub(crate) mod process;
+pub(crate) mod provider;
+
 use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    os::unix::fs::symlink,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use simulator::{Control, Deployment, Resource, Running, Simulator};
 use tokio::{
@@ -20,33 +25,56 @@ use tokio::{
 /// Longer than anything that is waited for; a test that needs it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+const CONFIG: &str = "tokenweir.yaml";
+const ADMIN_SOCKET: &str = "admin.sock";
+const PROGRAM: &str = "tokenweir";
+
 /// A chat request for any shape.
 pub(crate) const CHAT: &str = r#"{"messages":[{"role":"user","content":"hello"}]}"#;
 
 /// The gateway binary, serving.
 pub(crate) struct Gateway {
     child: Child,
+    /// A process that has taken over from the one we started.
+    successors: Vec<Pid>,
     log: Receiver<Value>,
     seen: Vec<Value>,
     pub(crate) address: SocketAddr,
     /// HTTP/2 without TLS.
     pub(crate) h2c: SocketAddr,
     pub(crate) admin: SocketAddr,
-    _config: tempfile::TempDir,
+    /// With the configuration, the admin socket and the program, a link.
+    folder: tempfile::TempDir,
+    config: String,
 }
 
 impl Gateway {
     /// Starts it with `config` plus listeners on free ports.
     pub(crate) fn start(config: &str) -> Self {
+        Self::start_with(config, |_| {})
+    }
+
+    /// `prepare` changes how it is started.
+    pub(crate) fn start_with(config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("tokenweir.yaml");
-        let listen = "version: 1\n\
-                      listen: [{ address: \"127.0.0.1:0\" }, { address: \"127.0.0.1:0\", h2c: true }]\n\
-                      admin: { address: \"127.0.0.1:0\" }\n";
-        std::fs::write(&path, format!("{listen}{config}")).expect("the folder is ours");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tokenweir"))
+        let socket = folder.path().join(ADMIN_SOCKET);
+        let listen = if config.contains("listen:") {
+            ""
+        } else {
+            "listen: [{ address: \"127.0.0.1:0\" }, { address: \"127.0.0.1:0\", h2c: true }]\n"
+        };
+        let config = format!(
+            "version: 1\n{listen}admin: {{ address: \"127.0.0.1:0\", socket: {} }}\n{config}",
+            socket.display()
+        );
+        std::fs::write(folder.path().join(CONFIG), &config).expect("the folder is ours");
+        let program = folder.path().join(PROGRAM);
+        symlink(env!("CARGO_BIN_EXE_tokenweir"), &program).expect("the folder is ours");
+        let mut command = Command::new(program);
+        prepare(&mut command);
+        let mut child = command
             .arg("--config")
-            .arg(&path)
+            .arg(folder.path().join(CONFIG))
             .envs(SEED.map(|(name, _)| (key_variable(name), format!("key-of-{name}"))))
             .stdout(Stdio::piped())
             .spawn()
@@ -66,15 +94,21 @@ impl Gateway {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut gateway = Self {
             child,
+            successors: Vec::new(),
             log,
             seen: Vec::new(),
             address: nowhere,
             h2c: nowhere,
             admin: nowhere,
-            _config: folder,
+            folder,
+            config,
         };
         gateway.address = gateway.listening("listening");
-        gateway.h2c = gateway.listening("listening");
+        if listen.is_empty() {
+            gateway.h2c = gateway.address;
+        } else {
+            gateway.h2c = gateway.listening("listening");
+        }
         gateway.admin = gateway.listening("admin listening");
         gateway
     }
@@ -175,6 +209,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        for &successor in &self.successors {
+            let _ = kill_process(successor, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

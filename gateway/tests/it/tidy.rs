@@ -13,7 +13,7 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
     ("Instant::now", &["clock.rs"]),
     ("SystemTime::now", &["clock.rs"]),
     ("clock_gettime", &["clock.rs"]),
-    ("std::fs", &["config/load.rs"]),
+    ("std::fs", &["config/load.rs", "server/sockets.rs"]),
     ("fs::File", &["config/load.rs"]),
     ("env::var", &["config/load.rs"]),
     (".register(", &["metrics.rs"]),

@@ -8,7 +8,7 @@ use simulator::{Behaviour, Deployment, Kind, Resource, Simulator};
 use crate::{
     config::{
         self, Compiled,
-        compiled::{Access, EndpointKind, Listen},
+        compiled::{Access, Admin, EndpointKind, Listen},
         load,
         secrets::{SecretError, SecretSource},
     },
@@ -64,7 +64,10 @@ impl Plan {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             h2c: false,
         }];
-        config.admin = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.admin = Some(Admin {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            socket: None,
+        });
         // Whoever tries the demo has no key of the configured clients.
         config.access = Access::Open {
             default_model: config.models.first().map(|model| model.name.clone()),

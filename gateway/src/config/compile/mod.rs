@@ -54,6 +54,7 @@ fn sections(raw: &Raw, secrets: &dyn SecretSource, diagnostics: &mut Diagnostics
         threads: process::threads(raw),
         limits: process::limits(raw, diagnostics),
         drain_timeout: process::drain_timeout(raw),
+        hand_over_timeout: process::hand_over_timeout(raw),
         log: process::log(raw, diagnostics),
         response_headers: raw.response_headers.unwrap_or(true),
         endpoints,

@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use crate::config::{
-    compiled::{Limits, Listen, Log, LogFormat},
+    compiled::{Admin, Limits, Listen, Log, LogFormat},
     diagnostics::{At, Diagnostics},
     raw::{List, Raw, RawLogFormat, Switch},
     suggest,
@@ -15,6 +17,9 @@ use crate::config::{
 
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the kernel can hold of a unix socket's path, without the zero at its end (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 const LOG_LEVEL: &str = "info";
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const LIMITS: Limits = Limits {
@@ -35,11 +40,13 @@ pub(super) fn drain_timeout(raw: &Raw) -> Duration {
     raw.drain_timeout.map_or(DRAIN_TIMEOUT, |span| span.0)
 }
 
+pub(super) fn hand_over_timeout(raw: &Raw) -> Duration {
+    raw.hand_over_timeout
+        .map_or(HAND_OVER_TIMEOUT, |span| span.0)
+}
+
 /// The clients' listeners and the operators' one.
-pub(super) fn listeners(
-    raw: &Raw,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<Listen>, Option<SocketAddr>) {
+pub(super) fn listeners(raw: &Raw, diagnostics: &mut Diagnostics) -> (Vec<Listen>, Option<Admin>) {
     let at = At::ROOT.key("listen");
     let mut listen = Vec::new();
     let mut taken = HashMap::new();
@@ -76,20 +83,43 @@ pub(super) fn listeners(
     }
     let admin = match &raw.admin {
         Some(Switch::Off) => None,
-        Some(Switch::On(admin)) => Some(admin.address.map_or(ADMIN, |address| address.0)),
-        None => Some(ADMIN),
+        Some(Switch::On(admin)) => Some(Admin {
+            address: admin.address.map_or(ADMIN, |address| address.0),
+            socket: admin_socket(admin.socket.as_deref(), diagnostics),
+        }),
+        None => Some(Admin {
+            address: ADMIN,
+            socket: None,
+        }),
     };
-    if let Some(admin) = admin
-        && admin.port() != 0
-        && let Some(first) = taken.get(&admin)
+    if let Some(Admin { address, .. }) = &admin
+        && address.port() != 0
+        && let Some(first) = taken.get(address)
     {
         let at = At::ROOT.key("admin");
         diagnostics.error(
             at.key("address"),
-            format!("`{admin}` is already the address of listen[{first}]"),
+            format!("`{address}` is already the address of listen[{first}]"),
         );
     }
     (listen, admin)
+}
+
+fn admin_socket(path: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<Arc<Path>> {
+    let path = path?;
+    let problem = if !path.is_absolute() {
+        "expected an absolute path, for example `/run/tokenweir/admin.sock`".to_owned()
+    } else if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        format!(
+            "the path has {} bytes, expected at most {SOCKET_PATH_BYTES_MAX}",
+            path.as_os_str().len()
+        )
+    } else {
+        return Some(path.into());
+    };
+    let at = At::ROOT.key("admin");
+    diagnostics.error(at.key("socket"), problem);
+    None
 }
 
 pub(super) fn limits(raw: &Raw, diagnostics: &mut Diagnostics) -> Limits {

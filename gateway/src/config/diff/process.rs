@@ -1,7 +1,9 @@
 //! Keys of the process itself: listeners, limits, log.
 
+use std::{path::Path, sync::Arc};
+
 use super::{Lines, Pairs, pairs, words};
-use crate::config::compiled::{Limits, Listen, Log};
+use crate::config::compiled::{Admin, Limits, Listen, Log};
 
 pub(super) fn listen(old: &[Listen], new: &[Listen], at_start: &mut Lines, at_once: &mut Lines) {
     let Pairs {
@@ -29,6 +31,19 @@ pub(super) fn listen(old: &[Listen], new: &[Listen], at_start: &mut Lines, at_on
         // Which one comes first decides nothing.
         at_once.add("listen reordered".to_owned());
     }
+}
+
+pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, lines: &mut Lines) {
+    let (Some(old), Some(new)) = (old, new) else {
+        let address = |admin: Option<&Admin>| admin.map(|admin| admin.address);
+        lines.key("admin", &address(old), &address(new), words::or("off"));
+        return;
+    };
+    let Admin { address, socket } = old;
+    lines.key("admin.address", address, &new.address, words::plain);
+    let shown = |path: &Arc<Path>| path.display().to_string();
+    let (socket, new) = (socket.as_ref().map(shown), new.socket.as_ref().map(shown));
+    lines.key("admin.socket", &socket, &new, words::or("none"));
 }
 
 pub(super) fn log(old: &Log, new: &Log, lines: &mut Lines) {

@@ -40,6 +40,10 @@ pub(super) struct Raw {
     /// On a stop or restart: how long requests in progress may take before they are cut.
     #[schemars(extend("default" = "60s"))]
     pub(super) drain_timeout: Option<Span<ANY>>,
+    /// How long the process that takes over in an upgrade may need until it can serve. Later than that it is
+    /// killed, and the old one serves on.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) hand_over_timeout: Option<Span<POSITIVE>>,
     /// Answers name the endpoint used and the number of attempts (`x-tokenweir-endpoint`,
     /// `x-tokenweir-attempts`).
     #[schemars(extend("default" = true))]
@@ -83,9 +87,12 @@ pub(super) struct RawListen {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAdmin {
-    /// IP address and port.
+    /// IP address and port. Whoever reaches it can read, and change nothing.
     #[schemars(extend("default" = "127.0.0.1:9090"))]
     pub(super) address: Option<Address>,
+    /// Absolute path of a unix socket for `tokenweir reload`, `upgrade` and `check --diff`; only the user that the
+    /// gateway runs as and root can open it.
+    pub(super) socket: Option<PathBuf>,
 }
 
 /// What is logged, and how.

@@ -1,0 +1,120 @@
+//! Binary hand-over: this process starts its program again, gives the new process the listening sockets and what it
+//! remembers, and lets it serve. Until the new process says that it serves, nothing changes here; if it fails, is
+//! slow or dies, it is killed and this one serves on.
+//!
+//! ```text
+//! old: start the program, its standard input is a unix socket
+//!      sockets (SCM_RIGHTS), then one line: their places and the memory ─▶ new: reads its configuration,
+//!                                                                              opens what it was not given
+//!                                                    ready | failed: why ◀─
+//!      MAINPID= to systemd, serve ─▶                                           accepts
+//!                                                                serving ◀─
+//! old: accepts no more, drains
+//! ```
+//! Descriptors travel over the socket and are close-on-exec in both processes, so none leaks into another program.
+
+mod successor;
+mod wire;
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::successor::{Program, Successor, hand_over};
+use self::wire::Wire;
+use crate::{
+    server::sockets::{Inherited, Place, Socket},
+    state::Memory,
+};
+
+/// Given to the new process, hidden from people: tells a process that its standard input is its predecessor.
+pub const FLAG: &str = "--take-over";
+
+#[derive(Serialize, Deserialize)]
+struct Inheritance {
+    /// One for each descriptor, in their order.
+    places: Vec<Place>,
+    memory: Memory,
+}
+
+/// What the old process says after the inheritance.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Command {
+    Serve,
+}
+
+/// What the new process says.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Ready,
+    Failed(String),
+    Serving,
+}
+
+/// The process that this one takes over from.
+pub struct Predecessor(Wire);
+
+impl Predecessor {
+    /// Meets it on standard input.
+    ///
+    /// # Errors
+    /// Standard input is not a predecessor.
+    pub fn meet() -> io::Result<(Self, Inherited, Memory)> {
+        let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut wire = Wire::new(stream)?;
+        let descriptors = wire.receive_descriptors()?;
+        let Inheritance { places, memory } = wire.receive()?;
+        if places.len() != descriptors.len() {
+            let message = "the number of sockets is not the announced one";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let sockets = places
+            .into_iter()
+            .zip(descriptors)
+            .map(|(place, descriptor)| {
+                let socket = socket(&place, descriptor);
+                (place, socket)
+            })
+            .collect();
+        Ok((Self(wire), Inherited::new(sockets), memory))
+    }
+
+    /// Tells it why this process cannot take over.
+    pub fn decline(mut self, reason: &str) {
+        // It notices the end of this process as well.
+        let _ = self.0.send(&Reply::Failed(reason.to_owned()));
+    }
+
+    /// Tells it that this process could serve, and returns when it may.
+    ///
+    /// # Errors
+    /// The predecessor has given up or has ended. This process must not serve then.
+    pub fn await_turn(&mut self) -> io::Result<()> {
+        self.0.send(&Reply::Ready)?;
+        let Command::Serve = self.0.receive()?;
+        Ok(())
+    }
+
+    /// Tells it that this process serves.
+    pub fn relieve(mut self) {
+        if let Err(error) = self.0.send(&Reply::Serving) {
+            tracing::warn!(%error, pid = process::id(), "the old process was not told that this one serves");
+        }
+    }
+}
+
+fn socket(place: &Place, descriptor: OwnedFd) -> Socket {
+    match place {
+        Place::Tcp(_) => Socket::Tcp(descriptor.into()),
+        Place::Unix(_) => Socket::Unix(descriptor.into()),
+    }
+}

@@ -1,0 +1,168 @@
+//! The old process's side of a hand-over.
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command as Spawn, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::task::spawn_blocking;
+
+use super::{Command, FLAG, Inheritance, Reply, wire::Wire};
+use crate::{
+    notify,
+    server::sockets::{Place, Socket},
+    state::Memory,
+};
+
+/// How this process was started.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// Call it at the start: later the file may have another name.
+    ///
+    /// # Errors
+    /// The folder this process was started in, or its file, is not known.
+    pub fn current() -> io::Result<Self> {
+        let mut arguments = env::args_os();
+        let named = arguments.next().map(PathBuf::from);
+        // By the name it was started under, so that a link that now leads to a new version is followed.
+        let path = match named {
+            Some(named) if named.components().count() > 1 => env::current_dir()?.join(named),
+            Some(_) | None => env::current_exe()?,
+        };
+        let mut arguments: Vec<OsString> = arguments.filter(|argument| argument != FLAG).collect();
+        arguments.push(FLAG.into());
+        Ok(Self { path, arguments })
+    }
+
+    fn start(&self, input: OwnedFd) -> io::Result<Child> {
+        Spawn::new(&self.path)
+            .args(&self.arguments)
+            .stdin(Stdio::from(input))
+            // They are about this process: sd_watchdog_enabled(3), sd_listen_fds(3).
+            .env_remove("WATCHDOG_PID")
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_FDS")
+            .spawn()
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A process that serves in place of this one.
+#[derive(Debug)]
+pub struct Successor(Child);
+
+impl Successor {
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Returns when it has ended, and how.
+    pub async fn ended(mut self) -> String {
+        match spawn_blocking(move || self.0.wait()).await {
+            Ok(Ok(status)) => status.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// Starts the program and lets it serve. `limit` is for each of its answers.
+///
+/// # Errors
+/// Why it does not serve, for the operator. The new process is gone then.
+pub async fn hand_over(
+    program: Program,
+    sockets: Vec<(Place, Arc<Socket>)>,
+    memory: Memory,
+    limit: Duration,
+) -> Result<Successor, String> {
+    // Processes and sockets are waited for: not on a worker.
+    spawn_blocking(move || {
+        let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+        let mut child = program
+            .start(theirs.into())
+            .map_err(|error| format!("cannot start {}: {error}", program.path.display()))?;
+        match instruct(ours, child.id(), sockets, memory, limit) {
+            Ok(()) => Ok(Successor(child)),
+            Err(refusal) => {
+                notify::main_process_is_this();
+                Err(explain(refusal, &mut child, limit))
+            }
+        }
+    })
+    .await
+    .unwrap_or_else(|panicked| Err(panicked.to_string()))
+}
+
+enum Refusal {
+    Declined(String),
+    Lost(io::Error),
+}
+
+fn instruct(
+    stream: UnixStream,
+    pid: u32,
+    sockets: Vec<(Place, Arc<Socket>)>,
+    memory: Memory,
+    limit: Duration,
+) -> Result<(), Refusal> {
+    let mut wire = Wire::new(stream).map_err(Refusal::Lost)?;
+    wire.set_patience(limit).map_err(Refusal::Lost)?;
+    let descriptors: Vec<_> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
+    wire.send_descriptors(&descriptors).map_err(Refusal::Lost)?;
+    let places = sockets.iter().map(|(place, _)| place.clone()).collect();
+    wire.send(&Inheritance { places, memory })
+        .map_err(Refusal::Lost)?;
+    expect(&mut wire, &Reply::Ready)?;
+    // Before it serves, and from here: systemd listens to the main process only.
+    notify::main_process(pid);
+    wire.send(&Command::Serve).map_err(Refusal::Lost)?;
+    expect(&mut wire, &Reply::Serving)
+}
+
+fn expect(wire: &mut Wire, expected: &Reply) -> Result<(), Refusal> {
+    let reply: Reply = wire.receive().map_err(Refusal::Lost)?;
+    match (reply, expected) {
+        (Reply::Ready, Reply::Ready) | (Reply::Serving, Reply::Serving) => Ok(()),
+        (Reply::Failed(reason), _) => Err(Refusal::Declined(reason)),
+        (Reply::Ready | Reply::Serving, _) => {
+            Err(Refusal::Declined("it answered out of turn".to_owned()))
+        }
+    }
+}
+
+/// Makes sure that it is gone, and says why it does not serve.
+fn explain(refusal: Refusal, child: &mut Child, limit: Duration) -> String {
+    // A process that is already ending keeps its own exit status.
+    let _ = child.kill();
+    let ended = child.wait();
+    match refusal {
+        Refusal::Declined(reason) => reason,
+        Refusal::Lost(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            format!("the new process did not answer within {limit:?} and was killed")
+        }
+        Refusal::Lost(error) => match ended {
+            Ok(status) => format!("the new process ended before it served ({status})"),
+            Err(_) => format!("the new process was lost: {error}"),
+        },
+    }
+}

@@ -1,0 +1,149 @@
+//! The accept loop: takes connections from a socket and gives each to a pingora application.
+//!
+//! Pingora's own `Service` is not used: it has one signal for "stop accepting", "say goodbye" and "drop idle
+//! connections" (pingora-core 0.9.1, services/listening.rs), and a hand-over needs the first two without the third.
+
+use std::{future::ready, io, os::fd::AsRawFd as _, sync::Arc, time::Duration};
+
+use pingora::{
+    apps::ServerApp,
+    protocols::{
+        GetSocketDigest as _, SocketDigest, Stream, TcpKeepalive, l4::stream::Stream as Connection,
+    },
+};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::sockets::Socket;
+
+/// For the first byte of a connection. Pingora has the same limit, but not on listeners that also speak HTTP/2
+/// without TLS (apps/mod.rs: the peek at the first bytes has none).
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// No descriptor or memory is left: others must finish first.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+/// Finds clients that vanished without a word, which would keep an old process alive for ever.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(60),
+    interval: Duration::from_secs(10),
+    count: 3,
+    #[cfg(target_os = "linux")]
+    user_timeout: Duration::ZERO,
+};
+
+/// What the connections of one service have in common.
+pub(super) struct Reception<A> {
+    pub(super) app: Arc<A>,
+    /// True: accept no more, and say goodbye on what is open.
+    pub(super) stop: watch::Receiver<bool>,
+    /// Nobody takes over: what has not sent a byte is dropped.
+    pub(super) dismiss: CancellationToken,
+    pub(super) connections: TaskTracker,
+}
+
+impl<A> Clone for Reception<A> {
+    fn clone(&self) -> Self {
+        Self {
+            app: self.app.clone(),
+            stop: self.stop.clone(),
+            dismiss: self.dismiss.clone(),
+            connections: self.connections.clone(),
+        }
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Accepts until it is told to stop.
+///
+/// # Errors
+/// The socket cannot be watched by the runtime.
+pub(super) fn accept<A>(socket: &Socket, reception: Reception<A>) -> io::Result<()>
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let listener = match socket.try_clone()? {
+        Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
+        Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
+    };
+    tokio::spawn(async move {
+        let mut stop = reception.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(|&stop| stop) => break,
+                accepted = next(&listener) => accepted,
+            };
+            match accepted {
+                Ok(connection) => {
+                    reception
+                        .connections
+                        .spawn(serve(connection, reception.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(EXHAUSTED).await;
+                }
+            }
+        }
+        // What the kernel has already accepted for us would be reset; after a hand-over the successor takes it.
+        while reception.dismiss.is_cancelled() {
+            tokio::select! {
+                biased;
+                Ok(connection) = next(&listener) => {
+                    reception.connections.spawn(serve(connection, reception.clone()));
+                }
+                () = ready(()) => break,
+            }
+        }
+    });
+    Ok(())
+}
+
+enum Accepted {
+    Tcp(TcpStream, std::net::SocketAddr),
+    Local(UnixStream),
+}
+
+async fn next(listener: &Listener) -> io::Result<Accepted> {
+    Ok(match listener {
+        Listener::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
+            Accepted::Tcp(stream, peer)
+        }
+        Listener::Unix(listener) => Accepted::Local(listener.accept().await?.0),
+    })
+}
+
+async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
+    let connection = match accepted {
+        Accepted::Local(stream) => Connection::from(stream),
+        Accepted::Tcp(stream, peer) => {
+            tokio::select! {
+                biased;
+                readable = timeout(FIRST_BYTE, stream.readable()) => {
+                    let Ok(Ok(())) = readable else { return };
+                }
+                () = reception.dismiss.cancelled() => return,
+            }
+            let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+            let _ = digest.peer_addr.set(Some(peer.into()));
+            let mut connection = Connection::from(stream);
+            connection.set_socket_digest(digest);
+            // They fail only on a connection that is already broken, which the first read will show.
+            let _ = connection.set_nodelay();
+            let _ = connection.set_keepalive(&KEEP_ALIVE);
+            connection
+        }
+    };
+    let mut connection: Option<Stream> = Some(Box::new(connection));
+    while let Some(stream) = connection {
+        connection = reception.app.process_new(stream, &reception.stop).await;
+    }
+}

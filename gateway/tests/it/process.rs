@@ -1,0 +1,34 @@
+//! The gateway as a process. Signals and orders reach it as an operator sends them.
+
+mod command_line;
+mod hand_over;
+mod reload;
+mod stop;
+mod systemd;
+
+use reqwest::Response;
+use simulator::Action;
+
+use crate::support::{Fleet, client, provider::STREAM};
+
+const GPT: &str = "gpt-4o";
+
+/// A streamed chat whose head has come.
+async fn stream(fleet: &Fleet) -> Response {
+    client()
+        .post(fleet.chat_url(GPT))
+        .header("content-type", "application/json")
+        .body(STREAM)
+        .send()
+        .await
+        .expect("the gateway answers")
+}
+
+/// A 429 that names the time to stay away, seconds.
+fn throttled_for(seconds: &str) -> Action {
+    Action::Status {
+        status: 429,
+        headers: [("retry-after".to_owned(), seconds.to_owned())].into(),
+        body: None,
+    }
+}

@@ -1,0 +1,105 @@
+//! The end of a process.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::stream;
+use crate::support::{
+    CHAT, Fleet, Seen,
+    provider::{Provider, finish},
+};
+
+/// Between the end of the last request and that of the process; measured at a few milliseconds.
+const SOON: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_streams_end_refuses_new_connections_and_ends_with_the_last() {
+    let (provider, mut fleet) = Provider::before("").await;
+    let (running, upstream) = tokio::join!(stream(&fleet), provider.begin());
+    fleet.gateway.signal(Signal::TERM);
+    let message = "no longer accepting; finishing the running requests";
+    fleet
+        .gateway
+        .next_event(|event| event["message"] == message);
+    while TcpStream::connect(fleet.gateway.address).await.is_ok() {}
+    assert!(
+        fleet
+            .gateway
+            .admin_page("/readyz")
+            .await
+            .contains(r#""draining":true"#)
+    );
+    finish(upstream).await;
+    let seen = Seen::read(running).await;
+    let end = Instant::now();
+    assert!(
+        seen.complete && seen.text().ends_with("data: [DONE]\n\n"),
+        "{seen:?}"
+    );
+    assert!(fleet.gateway.ended().await.success());
+    assert!(end.elapsed() < SOON, "{:?}", end.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stuck_is_cut_at_the_deadline_and_counted() {
+    let (provider, mut fleet) = Provider::before("drain_timeout: 60s").await;
+    let (running, _stuck) = tokio::join!(stream(&fleet), provider.begin());
+    // The deadline is that of the configuration in use.
+    fleet
+        .gateway
+        .reload(&[("drain_timeout: 60s", "drain_timeout: 200ms")]);
+    fleet.gateway.signal(Signal::TERM);
+    assert!(fleet.gateway.ended().await.success());
+    let cut = fleet
+        .gateway
+        .logged_events("requests were cut at the end of `drain_timeout`");
+    assert_eq!(cut.len(), 1);
+    assert_eq!(cut[0]["cut"], 1);
+    assert!(!Seen::read(running).await.complete);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once() {
+    for second in [Signal::TERM, Signal::INT] {
+        let (provider, mut fleet) = Provider::before("").await;
+        let (_running, _stuck) = tokio::join!(stream(&fleet), provider.begin());
+        fleet.gateway.signal(Signal::TERM);
+        let message = "no longer accepting; finishing the running requests";
+        fleet
+            .gateway
+            .next_event(|event| event["message"] == message);
+        fleet.gateway.signal(second);
+        assert!(fleet.gateway.ended().await.success());
+        let message = "stopped at once by a second signal";
+        assert_eq!(fleet.gateway.logged_events(message).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_do_not_hold_up_a_stop() {
+    let mut fleet = Fleet::start("").await;
+    let mut idle = Vec::new();
+    for address in [fleet.gateway.address, fleet.gateway.h2c] {
+        // Never used, and used once.
+        idle.push(TcpStream::connect(address).await.unwrap());
+        let mut used = TcpStream::connect(address).await.unwrap();
+        let path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CHAT}",
+            CHAT.len()
+        );
+        used.write_all(request.as_bytes()).await.unwrap();
+        assert_ne!(used.read(&mut [0; 4096]).await.unwrap(), 0);
+        idle.push(used);
+    }
+    let start = Instant::now();
+    fleet.gateway.signal(Signal::TERM);
+    assert!(fleet.gateway.ended().await.success());
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
