@@ -10,7 +10,7 @@ use std::{
 use crate::{clock::now, stop::Stop};
 
 /// Longest silence of an answer before it counts as failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a silent connection looks whether the run was interrupted.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const READ_BYTES: usize = 16 * 1024;
@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     /// Received and not yet taken.
     buffer: Vec<u8>,
     taken: usize,
+    /// A byte of the current answer is here.
+    begun: bool,
 }
 
 /// An answer that came to its proper end.
@@ -31,11 +33,14 @@ pub(crate) struct Answer {
     pub(crate) first_byte: Instant,
     /// `x-tokenweir-attempts`; 0 without it.
     pub(crate) attempts: u64,
+    /// It says `connection: close`.
+    pub(crate) closes: bool,
 }
 
 struct Head {
     status: u16,
     attempts: u64,
+    closes: bool,
     length: Length,
 }
 
@@ -56,6 +61,7 @@ impl Connection {
             stop: stop.clone(),
             buffer: Vec::with_capacity(2 * READ_BYTES),
             taken: 0,
+            begun: false,
         })
     }
 
@@ -69,6 +75,7 @@ impl Connection {
         request: &[u8],
         mut body: impl FnMut(&[u8]),
     ) -> io::Result<Answer> {
+        self.begun = false;
         self.stream.write_all(request)?;
         let head = self.head()?;
         let mut first_byte = None;
@@ -91,7 +98,13 @@ impl Connection {
             status: head.status,
             first_byte: first_byte.unwrap_or_else(now),
             attempts: head.attempts,
+            closes: head.closes,
         })
+    }
+
+    /// Whether a byte of the last exchange's answer came.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     fn head(&mut self) -> io::Result<Head> {
@@ -102,16 +115,19 @@ impl Connection {
                 .parse(&self.buffer[self.taken..])
                 .map_err(|_| not_understood())?
             {
-                let number = |name: &str| {
+                let text = |name: &str| {
                     let found = response
                         .headers
                         .iter()
                         .find(|header| header.name.eq_ignore_ascii_case(name));
-                    found.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
+                    found.and_then(|header| std::str::from_utf8(header.value).ok())
                 };
+                let number = |name| text(name).and_then(|text| text.parse().ok());
                 let head = Head {
                     status: response.code.unwrap_or_default(),
                     attempts: number("x-tokenweir-attempts").unwrap_or_default() as u64,
+                    closes: text("connection")
+                        .is_some_and(|value| value.eq_ignore_ascii_case("close")),
                     length: number("content-length").map_or(Length::Chunked, Length::Bytes),
                 };
                 self.taken += bytes;
@@ -156,7 +172,10 @@ impl Connection {
         self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
         match read? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+            _ => {
+                self.begun = true;
+                Ok(())
+            }
         }
     }
 

@@ -12,14 +12,16 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{clock, process::Guard, stop::Stop};
+use crate::{clock, connection::Connection, process::Guard, request::Target, stop::Stop};
 
 pub(crate) const MODEL: &str = "gpt-4o";
 /// Nobody checks it here; but a credential is put in, as in earnest.
-const KEY_VARIABLE: &str = "LOADTEST_KEY";
-const READY_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const KEY_VARIABLE: &str = "LOADTEST_KEY";
+pub(crate) const KEY: &str = "key-of-the-gateway";
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(crate) struct Simulator {
@@ -49,6 +51,25 @@ impl Simulator {
             _guard: guard,
         })
     }
+
+    /// Adds a fault, in the simulator's own words.
+    pub(crate) fn fail(&self, fault: &Value, stop: &Stop) -> anyhow::Result<()> {
+        let own = Target::new(&self.url, MODEL, "")?;
+        ask(&own, &own.post("/_sim/faults", &fault.to_string()), stop).map(drop)
+    }
+}
+
+/// A JSON answer of a simulator about itself, or of a gateway's admin listener.
+///
+/// # Errors
+/// It is not 200, or no JSON.
+pub(crate) fn ask(target: &Target, request: &[u8], stop: &Stop) -> anyhow::Result<Value> {
+    let mut body = Vec::new();
+    let answer = Connection::open(&target.authority, stop)?
+        .exchange(request, |piece| body.extend_from_slice(piece))?;
+    let (authority, status) = (&target.authority, answer.status);
+    anyhow::ensure!(status == 200, "{authority} refused: {status}");
+    serde_json::from_slice(&body).with_context(|| format!("{authority}: not JSON"))
 }
 
 pub(crate) struct Gateway {
@@ -83,7 +104,7 @@ impl Gateway {
         command
             .arg("--config")
             .arg(&path)
-            .env(KEY_VARIABLE, "key-of-the-gateway")
+            .env(KEY_VARIABLE, KEY)
             .stderr(log.try_clone()?)
             .stdout(log);
         let mut gateway = Self {
@@ -113,15 +134,26 @@ impl Gateway {
 fn config(authority: &str, simulators: &[Simulator], options: &GatewayOptions) -> String {
     let level = if options.access_log { "info" } else { "warn" };
     let (threads, more) = (options.threads, options.config);
-    let mut text = format!(
-        "version: 1\nopen: true\nadmin: off\nlisten: [{{ address: \"{authority}\" }}]\nthreads: {threads}\n\
-         log: {{ level: {level} }}\ncredentials: {{ fleet: {{ api_key: {{ env: {KEY_VARIABLE} }} }} }}\n\
-         {more}endpoints:\n"
+    let head = format!(
+        "admin: off\nlisten: [{{ address: \"{authority}\" }}]\nthreads: {threads}\nlog: {{ level: {level} }}\n{more}"
     );
-    for Simulator { name, url, .. } in simulators {
+    let endpoints = simulators.iter().map(|simulator| (simulator, 1));
+    document(&head, endpoints)
+}
+
+/// A configuration: `head` is what concerns the process and its policy, each endpoint has its weight.
+pub(crate) fn document<'a>(
+    head: &str,
+    endpoints: impl IntoIterator<Item = (&'a Simulator, i32)>,
+) -> String {
+    let mut text = format!(
+        "version: 1\nopen: true\n{head}\
+         credentials: {{ fleet: {{ api_key: {{ env: {KEY_VARIABLE} }} }} }}\nendpoints:\n"
+    );
+    for (Simulator { name, url, .. }, weight) in endpoints {
         writeln!(
             text,
-            "  {name}: {{ url: \"{url}\", credential: fleet, deployments: {{ {MODEL}: {{}} }} }}"
+            "  {name}: {{ url: \"{url}\", credential: fleet, weight: {weight}, deployments: {{ {MODEL}: {{}} }} }}"
         )
         .expect("writing to a String does not fail");
     }
@@ -129,7 +161,7 @@ fn config(authority: &str, simulators: &[Simulator], options: &GatewayOptions) -
 }
 
 /// Another program of this workspace, built into the same folder.
-fn program(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("where this program lies")?;
     Ok(own.with_file_name(name))
 }

@@ -1,16 +1,20 @@
 //! A load generator for the gateway: it speaks HTTP and knows nothing of the gateway's inside. Every run is bounded
 //! in time and count, and whatever it starts ends with it, also when it is interrupted.
 
+mod client;
 mod clock;
 mod connection;
 mod fleet;
+mod http2;
 mod load;
 mod process;
 mod report;
 mod request;
 mod sample;
 mod scenario;
+mod service;
 mod stop;
+mod tally;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -22,7 +26,7 @@ use tokio::{
 
 use crate::{
     report::Report,
-    scenario::{failover, overhead, stream},
+    scenario::{crash, failover, hand_over, overhead, reload, stream},
     stop::Stop,
 };
 
@@ -47,6 +51,17 @@ enum Scenario {
     Stream(stream::Options),
     /// One of two endpoints answers 429 now and then; fails if a client sees it
     Failover(failover::Options),
+    /// The configuration is read again and again under load; fails if a client sees it
+    #[command(after_help = tally::COUNTED)]
+    Reload(reload::Options),
+    /// The process is replaced again and again under load; fails if a client sees it
+    #[command(after_help = tally::COUNTED)]
+    HandOver(hand_over::Options),
+    /// A stop with streams under way, with idle connections, and with a stream that never ends
+    #[command(after_help = tally::COUNTED)]
+    Stop(scenario::stop::Options),
+    /// A kill, and how soon there is an answer again
+    Crash(crash::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -85,7 +100,19 @@ fn run(scenario: &Scenario, stop: &Stop) -> anyhow::Result<Report> {
         Scenario::Overhead(options) => overhead::run(options, stop),
         Scenario::Stream(options) => stream::run(options, stop),
         Scenario::Failover(options) => failover::run(options, stop),
-    }?;
+        Scenario::Reload(options) => reload::run(options, stop),
+        Scenario::HandOver(options) => hand_over::run(options, stop),
+        Scenario::Stop(options) => scenario::stop::run(options, stop),
+        Scenario::Crash(options) => crash::run(options, stop),
+    }
+    .map_err(|error| {
+        // What fails then fails because of it.
+        if stop.is_set() {
+            error.context("interrupted")
+        } else {
+            error
+        }
+    })?;
     report.fact("load average of the machine before the run", load);
     Ok(report)
 }

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::sample::{Added, Figures};
+use crate::{
+    sample::{Figures, Spread},
+    tally::{Fate, Tally},
+};
 
 /// Title of a column and how its cells are written; an empty one where nothing was measured.
 pub(crate) struct Column(
@@ -44,24 +47,48 @@ impl Report {
                 .map(|column| (column.1)(row).unwrap_or_default());
             std::iter::once(row.target.clone()).chain(values).collect()
         }));
-        let widths: Vec<usize> = (0..=columns.len())
+        self.lay_out(title, &cells);
+        self.tables.push(json!({ "title": title, "rows": rows }));
+    }
+
+    /// What each kind of client counted, and some of what it may complain about.
+    pub(crate) fn tallies(&mut self, title: &str, tallies: &[Tally]) {
+        let mut cells = vec![vec!["clients".to_owned()]];
+        cells[0].extend(Fate::ALL.map(|fate| fate.name().to_owned()));
+        cells[0].push("slowest ms".to_owned());
+        cells.extend(tallies.iter().map(|tally| {
+            let mut line = vec![tally.kind.to_owned()];
+            line.extend(Fate::ALL.map(|fate| tally.of(fate).to_string()));
+            line.push(format!("{:.1}", tally.slowest.as_secs_f64() * 1e3));
+            line
+        }));
+        self.lay_out(title, &cells);
+        for example in tallies.iter().flat_map(|tally| &tally.examples) {
+            self.line(example);
+        }
+        let rows: Vec<Value> = tallies.iter().map(Tally::json).collect();
+        self.tables.push(json!({ "title": title, "rows": rows }));
+    }
+
+    /// The first line holds the names of the columns.
+    fn lay_out(&mut self, title: &str, cells: &[Vec<String>]) {
+        let widths: Vec<usize> = (0..cells[0].len())
             .map(|column| {
                 let widths = cells.iter().map(|line| line[column].chars().count());
                 widths.max().unwrap_or(0)
             })
             .collect();
         self.line(&format!("\n{title}"));
-        for line in &cells {
+        for line in cells {
             let mut text = format!("{:<width$}", line[0], width = widths[0]);
             for (cell, width) in line.iter().zip(&widths).skip(1) {
                 write!(text, "  {cell:>width$}").expect("writing to a String does not fail");
             }
             self.line(&text);
         }
-        self.tables.push(json!({ "title": title, "rows": rows }));
     }
 
-    pub(crate) fn added(&mut self, figure: &str, added: Vec<(&'static str, Added)>) {
+    pub(crate) fn added(&mut self, figure: &str, added: Vec<(&'static str, Spread)>) {
         for (name, by) in added {
             self.line(&format!(
                 "added by {name}: {figure}: {:.2} (rounds: {:.2} to {:.2})",
@@ -70,6 +97,21 @@ impl Report {
             self.facts
                 .insert(format!("added by {name}: {figure}"), json!(by));
         }
+    }
+
+    /// A figure of several rounds.
+    pub(crate) fn spread(&mut self, name: &str, values: Vec<f64>) {
+        let Some(by) = Spread::of(values) else { return };
+        self.line(&format!(
+            "{name}: median {:.1} ({:.1} to {:.1})",
+            by.median, by.min, by.max
+        ));
+        self.facts.insert(name.to_owned(), json!(by));
+    }
+
+    pub(crate) fn note(&mut self, name: &str, text: &str) {
+        self.line(&format!("{name}: {text}"));
+        self.facts.insert(name.to_owned(), json!(text));
     }
 
     pub(crate) fn fact(&mut self, name: &str, value: f64) {

@@ -165,30 +165,30 @@ impl Percentiles {
     }
 }
 
-/// What the gateway adds: in each round the figure through it less the one without it. The median of the rounds
-/// stands for all, the smallest and the largest say how far it can be trusted.
+/// Of a figure in several rounds: the median stands for all, the smallest and the largest say how far it can be
+/// trusted.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Added {
+pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
 }
 
-impl Added {
+impl Spread {
     /// `None` without a round.
-    pub(crate) fn of(mut differences: Vec<f64>) -> Option<Self> {
-        differences.sort_by(f64::total_cmp);
-        let middle = differences.len() / 2;
-        let upper = *differences.get(middle)?;
-        let median = if differences.len() % 2 == 1 {
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let upper = *values.get(middle)?;
+        let median = if values.len() % 2 == 1 {
             upper
         } else {
-            f64::midpoint(differences[middle - 1], upper)
+            f64::midpoint(values[middle - 1], upper)
         };
         Some(Self {
             median,
-            min: differences[0],
-            max: differences[differences.len() - 1],
+            min: values[0],
+            max: values[values.len() - 1],
         })
     }
 }
@@ -202,11 +202,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_added_is_the_median_of_the_rounds() {
-        let added = Added::of(vec![3.0, -1.0, 1.0]).unwrap();
-        assert_eq!((added.median, added.min, added.max), (1.0, -1.0, 3.0));
-        assert_eq!(Added::of(vec![1.0, 4.0]).unwrap().median, 2.5);
-        assert!(Added::of(Vec::new()).is_none());
+    fn the_median_stands_for_the_rounds() {
+        let spread = Spread::of(vec![3.0, -1.0, 1.0]).unwrap();
+        assert_eq!((spread.median, spread.min, spread.max), (1.0, -1.0, 3.0));
+        assert_eq!(Spread::of(vec![1.0, 4.0]).unwrap().median, 2.5);
+        assert!(Spread::of(Vec::new()).is_none());
     }
 
     #[test]
@@ -222,6 +222,7 @@ mod tests {
             status,
             first_byte: ms(200),
             attempts: 2,
+            closes: false,
         };
         let mut sample = Sample::default();
         sample.record(Some(&answer(200)), timing(), 4);

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    connection::Connection,
-    fleet::{Gateway, GatewayOptions, MODEL, Simulator},
+    fleet::{Gateway, GatewayOptions, MODEL, Simulator, ask},
     load::{self, Pace, Plan},
     report::{Column, Report},
     request::Target,
@@ -65,18 +63,14 @@ pub(crate) fn run(options: &Options, stop: &Stop) -> anyhow::Result<Report> {
     let plan = Plan {
         authority: &gateway_target.authority,
         request: &gateway_target.unary(),
-        warm_up: &gateway_target.warm_up(),
+        warm_up: &gateway_target.short(),
         connections: usize::from(options.connections),
         pace: Pace::PerSecond(options.rate),
         requests: u64::from(options.rate) * options.seconds,
         limit: span + span,
         process: Some(gateway.process()),
     };
-    control(
-        &controls[0],
-        &controls[0].post("/_sim/faults", &fault.to_string()),
-        stop,
-    )?;
+    simulators[0].fail(&fault, stop)?;
     let sample = load::run(&plan, stop)?;
 
     let mut report = Report::new("failover");
@@ -87,7 +81,7 @@ pub(crate) fn run(options: &Options, stop: &Stop) -> anyhow::Result<Report> {
         vec![sample.figures(super::GATEWAY)],
     );
     for (simulator, target) in simulators.iter().zip(&controls) {
-        let stats = control(target, &target.get("/_sim/stats"), stop)?;
+        let stats = ask(target, &target.get("/_sim/stats"), stop)?;
         let counts = &stats["deployments"][MODEL];
         for status in ["200", "429"] {
             let answers = counts["statuses"][status].as_f64().unwrap_or(0.0);
@@ -102,19 +96,6 @@ pub(crate) fn run(options: &Options, stop: &Stop) -> anyhow::Result<Report> {
         sample.errors == 0 && sample.unsent == 0,
     );
     Ok(report)
-}
-
-/// A word to a simulator itself.
-fn control(target: &Target, request: &[u8], stop: &Stop) -> anyhow::Result<Value> {
-    let mut body = Vec::new();
-    let answer = Connection::open(&target.authority, stop)?
-        .exchange(request, |piece| body.extend_from_slice(piece))?;
-    anyhow::ensure!(
-        answer.status == 200,
-        "the simulator refused: {}",
-        answer.status
-    );
-    serde_json::from_slice(&body).context("the simulator's JSON")
 }
 
 const COLUMNS: [Column; 8] = [

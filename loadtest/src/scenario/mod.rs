@@ -1,15 +1,21 @@
-//! One file a question. Each starts what it needs, measures in rounds that alternate between the targets (so that
-//! whatever else the machine does meets them all alike), and returns a report.
+//! One file a question. Each starts what it needs and returns a report. What is compared is measured in rounds that
+//! alternate between the targets, so that whatever else the machine does meets them all alike. What is proved about
+//! upkeep is counted over a mix of clients.
 
+pub(crate) mod crash;
 pub(crate) mod failover;
+pub(crate) mod hand_over;
+mod mix;
 pub(crate) mod overhead;
+pub(crate) mod reload;
+pub(crate) mod stop;
 pub(crate) mod stream;
 
 use crate::{
     fleet::{Gateway, GatewayOptions, MODEL, Simulator},
     load::{self, Plan},
     request::Target,
-    sample::{Added, Figures, Sample},
+    sample::{Figures, Sample, Spread},
     stop::Stop,
 };
 
@@ -114,7 +120,7 @@ impl Field {
                 &Plan {
                     authority: &contender.target.authority,
                     request: &request(&contender.target),
-                    warm_up: &contender.target.warm_up(),
+                    warm_up: &contender.target.short(),
                     process: contender.process,
                     ..*plan
                 },
@@ -152,7 +158,7 @@ fn figures(measured: &[(&'static str, Vec<Sample>)]) -> Vec<Figures> {
 fn added(
     measured: &[(&'static str, Vec<Sample>)],
     figure: impl Fn(&Sample) -> f64,
-) -> Vec<(&'static str, Added)> {
+) -> Vec<(&'static str, Spread)> {
     let Some(((DIRECT, direct), gateways)) = measured.split_first() else {
         return Vec::new();
     };
@@ -161,7 +167,7 @@ fn added(
         .filter_map(|(name, rounds)| {
             let pairs = rounds.iter().zip(direct);
             let differences = pairs.map(|(through, direct)| figure(through) - figure(direct));
-            Some((*name, Added::of(differences.collect())?))
+            Some((*name, Spread::of(differences.collect())?))
         })
         .collect()
 }
