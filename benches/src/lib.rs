@@ -90,4 +90,8 @@ impl SecretSource for AnySecret {
     fn file(&self, _path: &Path) -> Result<Secret, SecretError> {
         self.env("")
     }
+
+    fn credential(&self, _name: &str) -> Result<Secret, SecretError> {
+        self.env("")
+    }
 }

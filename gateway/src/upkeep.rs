@@ -1,7 +1,7 @@
 //! Carries out orders to the process, one after the other: SIGHUP and `tokenweir reload`, SIGUSR2 and `tokenweir
 //! upgrade`, `tokenweir check --diff`. Signals that come while one is carried out count as one.
 
-use std::{io, path::PathBuf, process};
+use std::{io, path::PathBuf, process, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -83,9 +83,11 @@ impl Upkeep {
 
     async fn reload(&self, running: &Running) -> Result<Applied, String> {
         notify::reloading();
+        let clock = running.shared.registry.clock();
+        let begun = clock.now();
         let result = reload::reload(&running.shared, self.config.clone()).await;
         match &result {
-            Ok(applied) => report(applied),
+            Ok(applied) => report(applied, clock.now().since(begun)),
             Err(reason) => {
                 tracing::error!(%reason, "the new configuration is not used, the old one stays");
             }
@@ -117,7 +119,7 @@ impl Upkeep {
     }
 }
 
-fn report(applied: &Applied) {
+fn report(applied: &Applied, took: Duration) {
     for warning in &applied.warnings {
         tracing::warn!("{warning}");
     }
@@ -135,7 +137,8 @@ fn report(applied: &Applied) {
         tracing::info!("the configuration has not changed");
     } else {
         let changes = applied.diff.changes.len();
-        tracing::info!(changes, "the new configuration is in use");
+        let ms = took.as_micros() as f64 / 1000.0;
+        tracing::info!(changes, ms, "the new configuration is in use");
     }
 }
 

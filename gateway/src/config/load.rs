@@ -82,6 +82,14 @@ impl SecretSource for System {
         }
     }
 
+    fn credential(&self, name: &str) -> Result<Secret, SecretError> {
+        // Where systemd puts them (systemd.exec(5)).
+        match env::var("CREDENTIALS_DIRECTORY") {
+            Ok(folder) => self.file(&Path::new(&folder).join(name)),
+            Err(_) => Err(SecretError::Absent),
+        }
+    }
+
     fn file(&self, path: &Path) -> Result<Secret, SecretError> {
         match read(&self.folder.join(path), SECRET_BYTES_MAX) {
             Ok(mut text) => {

@@ -31,4 +31,10 @@ pub trait SecretSource {
     /// # Errors
     /// It cannot be read, is too large, or is not text.
     fn file(&self, path: &Path) -> Result<Secret, SecretError>;
+
+    /// A credential that systemd passes (`LoadCredential=`), without line ends at its end.
+    ///
+    /// # Errors
+    /// None is passed, or as for a file.
+    fn credential(&self, name: &str) -> Result<Secret, SecretError>;
 }

@@ -47,6 +47,13 @@ impl SecretSource for Fake {
         }
         Ok(Secret::new(format!("{SECRET}-{}", path.display())))
     }
+
+    fn credential(&self, name: &str) -> Result<Secret, SecretError> {
+        match name {
+            "not-passed" => Err(SecretError::Absent),
+            _ => self.file(Path::new(name)),
+        }
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn a_404_of_an_http2_endpoint_reaches_clients_of_either_protocol() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tunnel_is_for_realtime_only_and_may_be_silent() {
-    let fleet = Fleet::start("limits: { client_read: 200ms }").await;
+    let mut fleet = Fleet::start("limits: { client_read: 200ms }").await;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     // Anywhere else the upgrade is ignored: the answer is an ordinary one.
@@ -84,7 +84,8 @@ async fn a_tunnel_is_for_realtime_only_and_may_be_silent() {
     let silence = timeout(std::time::Duration::from_millis(600), tunnel.read_u8()).await;
     assert!(
         silence.is_err(),
-        "the silent tunnel was closed: {silence:?}"
+        "the silent tunnel was closed: {silence:?}\n{}",
+        fleet.gateway.logged()
     );
     tunnel.write_all(b"still here").await.unwrap();
     let mut echo = [0; 10];

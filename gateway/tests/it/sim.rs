@@ -33,6 +33,10 @@ impl SecretSource for NoSecrets {
     fn file(&self, _: &std::path::Path) -> Result<Secret, SecretError> {
         Err(SecretError::Absent)
     }
+
+    fn credential(&self, _: &str) -> Result<Secret, SecretError> {
+        Err(SecretError::Absent)
+    }
 }
 
 /// How an endpoint behaves for a while.

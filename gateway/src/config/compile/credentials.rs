@@ -89,24 +89,25 @@ fn secret(
     at: At<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Secret> {
-    let (at, found) = match (&raw.env, &raw.file, &raw.value) {
-        (Some(name), None, None) => (at.key("env"), env(name, secrets)),
-        (None, Some(path), None) => (at.key("file"), file(path, secrets)),
-        (None, None, Some(value)) => {
+    let (at, found) = match (&raw.env, &raw.file, &raw.credential, &raw.value) {
+        (Some(name), None, None, None) => (at.key("env"), env(name, secrets)),
+        (None, Some(path), None, None) => (at.key("file"), file(path, secrets)),
+        (None, None, Some(name), None) => (at.key("credential"), credential(name, secrets)),
+        (None, None, None, Some(value)) => {
             diagnostics.warn(
                 at.key("value"),
-                "a secret in this file, better use `env` or `file`",
+                "a secret in this file, better use `env`, `file` or `credential`",
             );
             (at.key("value"), Ok(value.0.clone()))
         }
-        (None, None, None) => {
-            diagnostics.missing(at, "empty, expected `env`, `file` or `value`");
+        (None, None, None, None) => {
+            diagnostics.missing(at, "empty, expected `env`, `file`, `credential` or `value`");
             return None;
         }
         _ => {
             diagnostics.error(
                 at,
-                "more than one source, expected one of `env`, `file` and `value`",
+                "more than one source, expected one of `env`, `file`, `credential` and `value`",
             );
             return None;
         }
@@ -147,6 +148,27 @@ fn file(path: &Path, secrets: &dyn SecretSource) -> Result<Secret, String> {
             SecretError::Absent | SecretError::NotText | SecretError::TooLarge(_) => {
                 format!("the file {shown} {error}")
             }
+        }
+    })
+}
+
+fn credential(name: &str, secrets: &dyn SecretSource) -> Result<Secret, String> {
+    // What systemd allows as a file name; the folder is its own.
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(
+            "expected the name that stands before the colon in `LoadCredential=`".to_owned(),
+        );
+    }
+    secrets.credential(name).map_err(|error| match error {
+        SecretError::Absent => {
+            "systemd passes no credentials: is there a `LoadCredential=` in the unit?".to_owned()
+        }
+        // The name is not shown: a key may stand here by mistake.
+        SecretError::Unreadable(reason) => {
+            format!("the credential of this name cannot be read: {reason}")
+        }
+        SecretError::NotText | SecretError::TooLarge(_) => {
+            format!("the credential of this name {error}")
         }
     })
 }

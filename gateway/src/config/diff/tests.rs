@@ -24,6 +24,10 @@ impl SecretSource for Fake {
     fn file(&self, _: &Path) -> Result<Secret, SecretError> {
         Err(SecretError::Absent)
     }
+
+    fn credential(&self, name: &str) -> Result<Secret, SecretError> {
+        self.env(name)
+    }
 }
 
 /// Something of everything. `KEY1` and its like become hashes.

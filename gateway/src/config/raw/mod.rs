@@ -160,6 +160,8 @@ pub(super) struct RawSecret {
     /// Path of a file, from the folder of this one; line ends at its end do not count.
     #[schemars(with = "Option<String>")]
     pub(super) file: Option<PathBuf>,
+    /// Name of a credential that systemd passes (`LoadCredential=NAME:FILE` in the unit).
+    pub(super) credential: Option<String>,
     /// The secret itself; better not in this file.
     pub(super) value: Option<InlineSecret>,
 }

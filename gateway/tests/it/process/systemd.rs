@@ -108,11 +108,12 @@ async fn a_socket_that_systemd_holds_loses_no_connection_when_the_process_dies()
     let address = socket.local_addr().unwrap();
     let config = format!(
         "listen: [{{ address: \"{address}\" }}]\nopen: true\n\
-         endpoints: {{ a: {{ url: \"{}\", credential: {{ api_key: {{ value: key-of-aoi-1 }} }}, deployments: {{ gpt-4o: {{}} }} }} }}\n",
+         credentials: {{ one: {{ api_key: {{ credential: one }} }} }}\n\
+         endpoints: {{ a: {{ url: \"{}\", credential: one, deployments: {{ gpt-4o: {{}} }} }} }}\n",
         fleet.simulators[0].url()
-    )
-    .replace("credential: { api_key: { value: key-of-aoi-1 } }", "credential: one")
-        + "credentials: { one: { api_key: { value: key-of-aoi-1 } } }\n";
+    );
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("one"), "key-of-aoi-1\n").unwrap();
     let start = || {
         let listener = socket.try_clone().unwrap();
         Gateway::start_with(&config, |command| {
@@ -121,6 +122,7 @@ async fn a_socket_that_systemd_holds_loses_no_connection_when_the_process_dies()
             *command = std::process::Command::new("sh");
             let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
             command
+                .env("CREDENTIALS_DIRECTORY", credentials.path())
                 .args(["-c", script])
                 .arg(program)
                 .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
