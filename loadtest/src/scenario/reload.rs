@@ -37,6 +37,9 @@ pub(crate) struct Options {
     reloads: u32,
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=500))]
     seconds: u64,
+    /// Deployments that the configuration has besides, which nobody asks for
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    deployments: u32,
     #[command(flatten)]
     program: Program,
 }
@@ -62,7 +65,8 @@ pub(crate) fn run(options: &Options, stop: &Stop) -> anyhow::Result<Report> {
             bail!("interrupted");
         }
         sleep_until(start + interval * index);
-        let (text, expected) = configuration(&service, &simulators, index);
+        let (mut text, expected) = configuration(&service, &simulators, index);
+        text += &others(options.deployments, index % 4);
         service.configure(&text)?;
         let sent = now();
         service.signal(Signal::HUP)?;
@@ -124,6 +128,21 @@ fn configuration(
         _ => (1, all),
     };
     (document(weight, endpoints), says::RELOADED)
+}
+
+/// Endpoints with a hundred deployments each, all of which change with the weight.
+fn others(deployments: u32, weight: u32) -> String {
+    let endpoint = |first: u32| {
+        let last = deployments.min(first + 100);
+        let models: Vec<String> = (first..last)
+            .map(|number| format!("other-{}: {{}}", number % 100))
+            .collect();
+        format!(
+            "  other-{first}: {{ url: \"http://127.0.0.1:9\", credential: fleet, weight: {weight}, deployments: {{ {} }} }}\n",
+            models.join(", ")
+        )
+    };
+    (0..deployments).step_by(100).map(endpoint).collect()
 }
 
 /// Health that must not change.
