@@ -45,33 +45,22 @@ impl Timestamp {
     }
 }
 
-/// Monotonic time. Holds nothing: every clock says the same.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Clock;
+#[must_use]
+pub fn now() -> Timestamp {
+    let time = clock_gettime(ClockId::Monotonic);
+    // Neither is ever negative.
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let micros = u64::try_from(time.tv_nsec / 1_000).unwrap_or_default();
+    Timestamp((seconds * 1_000_000 + micros).max(1))
+}
 
-impl Clock {
-    #[must_use]
-    pub const fn new() -> Self {
-        Self
-    }
-
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        let time = clock_gettime(ClockId::Monotonic);
-        // Neither is ever negative.
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        let micros = u64::try_from(time.tv_nsec / 1_000).unwrap_or_default();
-        Timestamp((seconds * 1_000_000 + micros).max(1))
-    }
-
-    /// Wall-clock time since the Unix epoch: only for dates that come from outside (HTTP-date).
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
-    pub fn unix_now() -> Duration {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-    }
+/// Wall-clock time since the Unix epoch: only for what speaks of dates (HTTP-date, a metric).
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads time")]
+pub fn unix_now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 fn micros(span: Duration) -> u64 {
@@ -82,11 +71,10 @@ fn micros(span: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// A clock that began with its own life would say less than one made before it.
     #[test]
-    fn all_clocks_share_one_time_line_that_never_goes_back_to_never() {
-        let first = Clock::new().now();
-        let second = Clock::new().now();
+    fn time_does_not_go_back_and_is_never_the_zero_that_means_never() {
+        let first = now();
+        let second = now();
         assert!(Timestamp::default() < first);
         assert!(first <= second);
     }

@@ -10,7 +10,7 @@ use std::{
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    clock::Clock,
+    clock,
     config::{self, diff, diff::Diff},
     orders::{Applied, Draft},
     server::Shared,
@@ -36,7 +36,7 @@ pub async fn reload(shared: &Arc<Shared>, path: PathBuf) -> Result<Applied, Stri
         }
         Err(reason) => Err(reason),
     };
-    shared.metrics.reloaded(result.is_ok(), Clock::unix_now());
+    shared.metrics.reloaded(result.is_ok(), clock::unix_now());
     result
 }
 
@@ -89,7 +89,7 @@ async fn retire(shared: Arc<Shared>, old: Arc<Snapshot>) {
     }
     let forgotten = spawn_blocking(move || {
         drop(old);
-        shared.registry.prune(shared.registry.clock().now());
+        shared.registry.prune(clock::now());
         shared.resolver.prune();
     });
     let _ = forgotten.await;

@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     admin::Admin,
-    clock::Clock,
+    clock,
     config::compiled::Compiled,
     metrics::Metrics,
     orders::Desk,
@@ -137,7 +137,7 @@ pub async fn prepare(
     }
 
     let registry = Registry::default();
-    let restored = registry.restore(memory, registry.clock().now());
+    let restored = registry.restore(memory, clock::now());
     if restored.facts + restored.dropped > 0 {
         tracing::info!(
             facts = restored.facts,
@@ -146,16 +146,11 @@ pub async fn prepare(
         );
     }
     let (resolver, metrics) = (Resolver::default(), Metrics::new());
-    metrics.reloaded(true, Clock::unix_now());
+    metrics.reloaded(true, clock::unix_now());
     let snapshot = Snapshot::link(config, &registry, &resolver, &metrics);
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let requests = Requests::default();
-    let gateway = Gateway::new(
-        snapshot.clone(),
-        metrics.clone(),
-        registry.clock(),
-        requests.clone(),
-    );
+    let gateway = Gateway::new(snapshot.clone(), metrics.clone(), requests.clone());
     resolver.warm_up(WARM_UP).await;
     let shared = Arc::new(Shared {
         snapshot,

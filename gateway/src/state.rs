@@ -25,7 +25,7 @@ pub use self::{
     memory::{Memory, Restored},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     config::compiled::EndpointUrl,
     ids::{CredentialName, DeploymentName, ModelName},
     policy::{balance::SmoothRoundRobin, budget::Budget, params::RetryParams, select::Standing},
@@ -129,12 +129,6 @@ struct Entries {
 }
 
 impl Registry {
-    /// The clock that all deadlines in this registry are measured by.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
-        Clock
-    }
-
     pub fn endpoint(&self, key: &EndpointKey) -> Arc<EndpointState> {
         self.entries
             .lock()

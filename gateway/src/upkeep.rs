@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use crate::{
+    clock,
     hand_over::{self, Program, Successor},
     notify,
     orders::{Applied, Order},
@@ -83,11 +84,10 @@ impl Upkeep {
 
     async fn reload(&self, running: &Running) -> Result<Applied, String> {
         notify::reloading();
-        let clock = running.shared.registry.clock();
-        let begun = clock.now();
+        let begun = clock::now();
         let result = reload::reload(&running.shared, self.config.clone()).await;
         match &result {
-            Ok(applied) => report(applied, clock.now().since(begun)),
+            Ok(applied) => report(applied, clock::now().since(begun)),
             Err(reason) => {
                 tracing::error!(%reason, "the new configuration is not used, the old one stays");
             }
@@ -106,7 +106,7 @@ impl Upkeep {
             hand_over::hand_over(
                 self.program.clone(),
                 running.sockets.clone(),
-                registry.memory(registry.clock().now()),
+                registry.memory(clock::now()),
                 limit,
             )
             .await

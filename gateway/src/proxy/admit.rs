@@ -21,6 +21,7 @@ use crate::{
         models,
         operation::{Operation, Route, Shape, Target, route},
     },
+    clock,
     config::{
         client_key::key_hash,
         compiled::{Access, Client, Model},
@@ -153,7 +154,7 @@ async fn examine(
         body,
         upgrade,
     };
-    let now = gateway.clock.now();
+    let now = clock::now();
     let first = attempt::first(&snapshot, &wanted, now);
     ctx.wanted = Some(wanted);
     match first {

@@ -26,7 +26,7 @@ use crate::{
         header::{forwards_response_header, named_by_connection},
         sse::Tap,
     },
-    clock::Clock,
+    clock,
     policy::{
         cause::Cause,
         outcome::Outcome,
@@ -86,7 +86,7 @@ pub(super) fn head(
             Err(decided(ctx, status, false))
         }
         Verdict::Stop(_) => {
-            let now = gateway.clock.now();
+            let now = clock::now();
             if let Some(wait) = attempt::wait(ctx, now) {
                 respond::set_wait(response, wait)?;
             }
@@ -117,7 +117,7 @@ pub(super) fn body(
         };
     }
     let Some(chunk) = body else { return Ok(()) };
-    let now = gateway.clock.now();
+    let now = clock::now();
     let facts = &mut ctx.answer;
     facts.bytes += chunk.len() as u64;
     if facts.first_byte.is_none() && !chunk.is_empty() {
@@ -259,7 +259,7 @@ fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
         reset_requests: text("x-ratelimit-reset-requests"),
         reset_tokens: text("x-ratelimit-reset-tokens"),
     };
-    parse(wait, Clock::unix_now())
+    parse(wait, clock::unix_now())
 }
 
 /// For the log: which of the client's mistakes a passed 4xx was.

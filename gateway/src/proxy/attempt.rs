@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::error::ApiError,
-    clock::Timestamp,
+    clock::{self, Timestamp},
     course::{Course, End, Recorded, Settled},
     policy::{
         cause::Cause,
@@ -72,7 +72,7 @@ fn nobody_serves(pool: &Pool, wanted: &Wanted, serves: &impl Fn(usize) -> bool) 
 /// The peer of the next attempt. A name without an address is an attempt that failed.
 pub(super) fn peer(gateway: &Gateway, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
     ctx.decided = false;
-    let now = gateway.clock.now();
+    let now = clock::now();
     let before = ctx.course.tried.len();
     let (Some(place), Some(wanted)) = (ctx.course.begin(now), &ctx.wanted) else {
         return Err(Error::explain(
@@ -130,7 +130,7 @@ pub(super) fn ended(
     let Some(wanted) = &ctx.wanted else {
         return Verdict::Stop(Stop::NotRetriable);
     };
-    let now = gateway.clock.now();
+    let now = clock::now();
     let pool = &ctx.snapshot.pools[wanted.pool];
     let end = End {
         outcome,
@@ -150,7 +150,7 @@ pub(super) fn ended(
 /// The attempt under way is answered in a way that goes to the client.
 pub(super) fn succeeded(gateway: &Gateway, ctx: &mut RequestContext, status: u16) {
     let Some(wanted) = &ctx.wanted else { return };
-    let now = gateway.clock.now();
+    let now = clock::now();
     let pool = &ctx.snapshot.pools[wanted.pool];
     let settled = ctx.course.succeeded(pool, status, now);
     report(gateway, &ctx.snapshot, pool, &settled, now);
@@ -162,7 +162,7 @@ pub(super) fn again(gateway: &Gateway, ctx: &mut RequestContext) -> bool {
         .wanted
         .as_ref()
         .is_some_and(|wanted| wanted.body.is_replayable());
-    let again = replayable && ctx.course.again(gateway.clock.now());
+    let again = replayable && ctx.course.again(clock::now());
     if again {
         gateway.metrics.stale_connections.inc();
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Gateway, answer, attempt, context::RequestContext};
 use crate::{
-    clock::Timestamp,
+    clock::{self, Timestamp},
     policy::{cause::Cause, retry::Stop},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn request(
     error: Option<&Error>,
     ctx: &mut RequestContext,
 ) {
-    let now = gateway.clock.now();
+    let now = clock::now();
     answer::learn_error_code(ctx);
     close(gateway, ctx, now);
     if ctx.answer.status == 0 {

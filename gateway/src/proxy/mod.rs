@@ -26,33 +26,25 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
 
 use self::context::RequestContext;
 pub use self::{body::BufferPool, context::Requests};
-use crate::{clock::Clock, metrics::Metrics, snapshot::Snapshot};
+use crate::{clock, metrics::Metrics, snapshot::Snapshot};
 
 /// The gateway as pingora runs it.
 #[derive(Clone)]
 pub struct Gateway {
     snapshot: Arc<ArcSwap<Snapshot>>,
     metrics: Metrics,
-    clock: Clock,
     /// Memory for request bodies, shared by all requests.
     buffers: BufferPool,
     requests: Requests,
 }
 
 impl Gateway {
-    /// `clock` must be the one of the registry that the snapshots are linked to.
     #[must_use]
-    pub fn new(
-        snapshot: Arc<ArcSwap<Snapshot>>,
-        metrics: Metrics,
-        clock: Clock,
-        requests: Requests,
-    ) -> Self {
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, metrics: Metrics, requests: Requests) -> Self {
         let buffers = BufferPool::new(metrics.buffered_bytes.clone());
         Self {
             snapshot,
             metrics,
-            clock,
             buffers,
             requests,
         }
@@ -80,7 +72,7 @@ impl ProxyHttp for Gateway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(&self.requests, self.clock.now(), self.snapshot.load_full())
+        RequestContext::new(&self.requests, clock::now(), self.snapshot.load_full())
     }
 
     /// No modules: pingora's default one compresses answers, which nobody asks for here.
@@ -186,7 +178,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         ctx: &mut RequestContext,
     ) -> FailToProxy {
-        respond::after_failure(session, error, ctx, self.clock.now()).await
+        respond::after_failure(session, error, ctx, clock::now()).await
     }
 
     async fn logging(

@@ -48,7 +48,7 @@ const NEVER_IN: [(&str, &[&str]); 8] = [
         "prometheus",
         &["policy", "api", "config", "state", "pool.rs"],
     ),
-    ("Clock::", &["policy", "api", "state"]),
+    ("clock::now", &["policy", "api", "state"]),
     ("parking_lot", &["policy", "api", "config"]),
     (
         "simulator",

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use parking_lot::Mutex;
 
 use super::{fleet::Fleet, story::Promise, traffic::Tally};
-use crate::{cli::print, pool::Condition};
+use crate::{cli::print, clock, pool::Condition};
 
 const BAR_WIDTH: u64 = 12;
 /// A line that wraps would spoil the drawing over it; terminals are seldom narrower.
@@ -68,7 +68,7 @@ pub(super) struct Lane {
 pub(super) fn lanes(fleet: &Fleet) -> Vec<Lane> {
     let shared = &fleet.gateway.shared;
     let snapshot = shared.snapshot.load();
-    let now = shared.registry.clock().now();
+    let now = clock::now();
     let mut lanes = Vec::new();
     for pool in &snapshot.pools {
         for place in pool.places() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use gateway::clock::Clock;
+use gateway::clock;
 use simulator::Action;
 
 use super::{Ending, Observed, Row, World, status};
@@ -142,7 +142,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn throttling() -> Vec<Row> {
-    let in_half_a_minute = SystemTime::UNIX_EPOCH + Clock::unix_now() + Duration::from_secs(30);
+    let in_half_a_minute = SystemTime::UNIX_EPOCH + clock::unix_now() + Duration::from_secs(30);
     let date = httpdate::fmt_http_date(in_half_a_minute);
     let past = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH);
     let reset = |value| [("x-ratelimit-reset-tokens", value)];
