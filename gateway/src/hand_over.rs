@@ -7,8 +7,9 @@
 //!      sockets (SCM_RIGHTS), then one line: their places and the memory ─▶ new: reads its configuration,
 //!                                                                              opens what it was not given
 //!                                                    ready | failed: why ◀─
-//!      MAINPID= to systemd, serve ─▶                                           accepts
+//!                                                   serve ─▶                 accepts
 //!                                                                serving ◀─
+//!      MAINPID= to systemd, speak ─▶                                           READY=1 to systemd
 //! old: accepts no more, drains
 //! ```
 //! Descriptors travel over the socket and are close-on-exec in both processes, so none leaks into another program.
@@ -22,7 +23,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
     },
-    process,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ struct Inheritance {
 #[serde(rename_all = "snake_case")]
 enum Command {
     Serve,
+    /// From now on systemd listens to the new process.
+    Speak,
 }
 
 /// What the new process says.
@@ -59,6 +62,9 @@ enum Reply {
     Failed(String),
     Serving,
 }
+
+/// For the last word of the old process, when the new one already serves.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The process that this one takes over from.
 pub struct Predecessor(Wire);
@@ -100,15 +106,20 @@ impl Predecessor {
     /// The predecessor has given up or has ended. This process must not serve then.
     pub fn await_turn(&mut self) -> io::Result<()> {
         self.0.send(&Reply::Ready)?;
-        let Command::Serve = self.0.receive()?;
-        Ok(())
+        match self.0.receive()? {
+            Command::Serve => Ok(()),
+            Command::Speak => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
-    /// Tells it that this process serves.
-    pub fn relieve(mut self) {
-        if let Err(error) = self.0.send(&Reply::Serving) {
-            tracing::warn!(%error, pid = process::id(), "the old process was not told that this one serves");
-        }
+    /// Tells it that this process serves, and returns when this one is the service for systemd, too.
+    ///
+    /// # Errors
+    /// The predecessor was lost at the last moment. This process serves; it may be that systemd does not know it.
+    pub fn relieve(mut self) -> io::Result<()> {
+        self.0.set_patience(FAREWELL)?;
+        self.0.send(&Reply::Serving)?;
+        self.0.receive::<Command>().map(drop)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What systemd is told (sd_notify(3)). Outside of systemd nothing is sent.
 
-use std::{io, process, time::Duration};
+use std::{io, time::Duration};
 
 use sd_notify::NotifyState;
 
@@ -25,11 +25,6 @@ pub fn stopping(status: &str) {
 /// Which process the service is.
 pub fn main_process(pid: u32) {
     send(&[NotifyState::MainPid(pid)]);
-}
-
-/// The service is this process again.
-pub fn main_process_is_this() {
-    main_process(process::id());
 }
 
 /// Tells systemd's watchdog, if there is one, that the runtime still turns: each sign of life comes from a task that

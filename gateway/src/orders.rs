@@ -12,7 +12,6 @@ use crate::config::diff::Diff;
 const WAITING_MAX: usize = 16;
 
 /// One order, and where its result goes.
-#[derive(Debug)]
 pub enum Order {
     Reload(oneshot::Sender<Result<Applied, String>>),
     HandOver(oneshot::Sender<Result<u32, String>>),
@@ -20,7 +19,8 @@ pub enum Order {
 }
 
 /// A configuration that is not yet in use.
-#[derive(Debug, Serialize, Deserialize)]
+/// Not `Debug`: the text may contain secrets.
+#[derive(Serialize, Deserialize)]
 pub struct Draft {
     /// The file's name, for messages.
     pub file: PathBuf,

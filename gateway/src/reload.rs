@@ -66,7 +66,7 @@ async fn off_the_workers<T: Send + 'static>(
 
 /// No snapshot if nothing has changed.
 fn prepare(shared: &Shared, path: &Path) -> Result<(Option<Box<Snapshot>>, Applied), String> {
-    let loaded = config::from_file(path).map_err(|report| report.to_string())?;
+    let mut loaded = config::from_file(path).map_err(|report| report.to_string())?;
     let file = path.display().to_string();
     let applied = Applied {
         diff: diff::diff(&shared.snapshot.load().config, &loaded.compiled),
@@ -76,6 +76,8 @@ fn prepare(shared: &Shared, path: &Path) -> Result<(Option<Box<Snapshot>>, Appli
             .map(|warning| warning.render(&file))
             .collect(),
     };
+    // What is read at the start only stays what this process has, so that it is still said the next time.
+    loaded.compiled.keep_process(&shared.snapshot.load().config);
     let changed = !applied.diff.changes.is_empty();
     let snapshot = changed.then(|| Box::new(shared.link(loaded.compiled)));
     Ok((snapshot, applied))

@@ -5,7 +5,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// While a name has no address at all.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Failed lookups after which nobody waits for a name any more.
+const WAITED_FOR: u32 = 3;
 
 /// The addresses of one endpoint.
 #[derive(Clone)]
@@ -73,8 +78,15 @@ pub struct Resolver {
 /// A name whose addresses are looked up again and again, for as long as somebody holds it.
 pub struct Name {
     balancer: Arc<LoadBalancer<RoundRobin>>,
+    failures: Arc<AtomicU32>,
     /// Holds the balancer and not the name: who holds the name are the resolver and those who use it.
     refresh: JoinHandle<()>,
+}
+
+impl Name {
+    fn is_known(&self) -> bool {
+        !self.balancer.backends().get_backend().is_empty()
+    }
 }
 
 impl Drop for Name {
@@ -99,8 +111,14 @@ impl Resolver {
                 })));
             balancer.set_health_check(TcpHealthCheck::new());
             let balancer = Arc::new(balancer);
-            let refresh = tokio::spawn(refresh(balancer.clone(), host.clone()));
-            Arc::new(Name { balancer, refresh })
+            let failures = Arc::new(AtomicU32::new(0));
+            let refresh = refresh(balancer.clone(), failures.clone(), host.clone());
+            let refresh = tokio::spawn(refresh);
+            Arc::new(Name {
+                balancer,
+                failures,
+                refresh,
+            })
         });
         Addresses::Discovered(name.clone())
     }
@@ -112,14 +130,15 @@ impl Resolver {
             .retain(|_, name| Arc::strong_count(name) > 1);
     }
 
-    /// Waits until every name has an address, at most `limit`: so that the first requests find one.
+    /// Waits until every name has an address, at most `limit`: so that the first requests find one. A name that has
+    /// been looked up in vain again and again is not waited for.
     pub async fn warm_up(&self, limit: Duration) {
         let ready = async {
             while !self
                 .names
                 .lock()
                 .values()
-                .all(|name| !name.balancer.backends().get_backend().is_empty())
+                .all(|name| name.is_known() || name.failures.load(Relaxed) >= WAITED_FOR)
             {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -128,9 +147,14 @@ impl Resolver {
     }
 }
 
-async fn refresh(balancer: Arc<LoadBalancer<RoundRobin>>, host: Arc<str>) {
+async fn refresh(
+    balancer: Arc<LoadBalancer<RoundRobin>>,
+    failures: Arc<AtomicU32>,
+    host: Arc<str>,
+) {
     loop {
         if let Err(error) = balancer.update().await {
+            failures.fetch_add(1, Relaxed);
             tracing::warn!(%host, %error, "name lookup failed; the last known addresses stay in use");
         }
         let known = balancer.backends().get_backend().len();

@@ -10,7 +10,10 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use pingora::{apps::ServerApp, server::configuration::ServerConf};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -36,8 +39,12 @@ const UPSTREAM_CONNECTIONS_KEPT: usize = 1024;
 const TRIES_MAX: usize = 64;
 /// The first requests should find addresses, but a name that does not resolve must not keep the rest waiting.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// For requests that are already in the kernel to be read, before idle connections are dropped.
+const LAST_CALL: Duration = Duration::from_millis(5);
 /// For HTTP/2 connections to write what is left of their last answers and to be told goodbye.
-const FAREWELL: Duration = Duration::from_millis(40);
+const FAREWELL: Duration = Duration::from_millis(30);
+/// For the operator who ordered a hand-over to read its result.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +86,8 @@ pub struct Running {
     pub sockets: Vec<(Place, Arc<Socket>)>,
     requests: Requests,
     connections: TaskTracker,
+    /// Connections on which orders are given.
+    orders: TaskTracker,
     apps: Vec<Arc<proxy::App>>,
     /// What is to be accepted once [`Running::open`] is called.
     waiting: Vec<Waiting>,
@@ -174,6 +183,7 @@ pub async fn prepare(
         sockets,
         requests,
         connections: TaskTracker::new(),
+        orders: TaskTracker::new(),
         apps: Vec::new(),
         waiting: Vec::new(),
         stop: watch::Sender::new(false),
@@ -195,20 +205,21 @@ pub async fn prepare(
             running.apps.push(app);
         }
     }
-    // Nobody waits for the operators' connections to end: a scraper keeps its own open for ever.
+    // Nobody waits for those who only read: a scraper keeps its connection open for ever.
     let uncounted = TaskTracker::new();
-    for (socket, may_change) in &admin {
+    for (socket, takes_orders) in &admin {
         let app = Admin::new(
             shared.clone(),
             running.stop.subscribe(),
-            may_change.then(|| desk.clone()),
+            takes_orders.then(|| desk.clone()),
         );
-        running.expect(
-            socket,
-            &Arc::new(app),
-            &uncounted,
-            &running.stop_admin.subscribe(),
-        );
+        let connections = if *takes_orders {
+            running.orders.clone()
+        } else {
+            uncounted.clone()
+        };
+        let stop = running.stop_admin.subscribe();
+        running.expect(socket, &Arc::new(app), &connections, &stop);
     }
     Ok(running)
 }
@@ -252,10 +263,17 @@ impl Running {
         self.stop.send_replace(true);
         self.stop_admin.send_replace(true);
         let keep_alive = self.shared.snapshot.load().config.limits.keep_alive;
+        self.emptied(keep_alive).await;
+        self.orders.close();
+        let _ = timeout(LAST_WORDS, self.orders.wait()).await;
+    }
+
+    /// Returns when no request is under way and either no connection is open, or none has had a request for `rest`.
+    async fn emptied(&self, rest: Duration) {
         self.connections.close();
         loop {
             self.requests.none_left().await;
-            if timeout(keep_alive, self.connections.wait()).await.is_ok()
+            if timeout(rest, self.connections.wait()).await.is_ok()
                 || self.requests.under_way() == 0
             {
                 return;
@@ -266,16 +284,20 @@ impl Running {
     /// Accepts no more, drops idle connections, and returns when the last request has ended, or after `limit` with
     /// the number of requests that are cut. The admin listener stays: a drain is when somebody wants to look.
     pub async fn drain(&mut self, limit: Duration) -> usize {
-        self.sockets.clear();
+        let places: Vec<Place> = self.sockets.drain(..).map(|(place, _)| place).collect();
         self.requests.stop();
         self.dismiss.cancel();
         self.stop.send_replace(true);
-        for app in &self.apps {
-            app.cleanup().await;
-        }
-        self.connections.close();
-        if timeout(limit, self.requests.none_left()).await.is_ok() {
-            let _ = timeout(FAREWELL, self.connections.wait()).await;
+        let emptied = async {
+            sleep(LAST_CALL).await;
+            for app in &self.apps {
+                app.cleanup().await;
+            }
+            self.emptied(FAREWELL).await;
+        };
+        let _ = timeout(limit, emptied).await;
+        for place in places {
+            place.clear();
         }
         self.requests.under_way()
     }

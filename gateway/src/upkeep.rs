@@ -1,7 +1,7 @@
 //! Carries out orders to the process, one after the other: SIGHUP and `tokenweir reload`, SIGUSR2 and `tokenweir
 //! upgrade`, `tokenweir check --diff`. Signals that come while one is carried out count as one.
 
-use std::{io, path::PathBuf, process, time::Duration};
+use std::{future::ready, io, path::PathBuf, process, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -45,8 +45,20 @@ impl Upkeep {
         })
     }
 
-    /// Returns when another process serves instead of this one.
-    pub async fn run(&mut self, running: &Running) -> Successor {
+    /// Returns when another process serves instead of this one. Orders that are still waiting are refused then, and also
+    /// when this is dropped; signals are ignored from then on.
+    pub async fn run(mut self, running: &Running) -> Successor {
+        let successor = self.until_handed_over(running).await;
+        // It may have read the configuration before this signal's change.
+        tokio::select! {
+            biased;
+            _ = self.hang_up.recv() => successor.reload(),
+            () = ready(()) => {}
+        }
+        successor
+    }
+
+    async fn until_handed_over(&mut self, running: &Running) -> Successor {
         loop {
             let order = tokio::select! {
                 Some(order) = self.orders.recv() => Some(order),

@@ -47,7 +47,10 @@ pub(super) fn ask<T: DeserializeOwned>(
         return Ok(Answer::Done(done));
     }
     match serde_json::from_slice(&answer) {
-        Ok(Refusal { reason }) => Ok(Answer::Refused(reason)),
+        Ok(Refusal { reason }) if status == StatusCode::UNPROCESSABLE_ENTITY => {
+            Ok(Answer::Refused(reason))
+        }
+        Ok(Refusal { reason }) => bail!(reason),
         Err(_) => bail!("the gateway answered {status}: is it another version?"),
     }
 }

@@ -1,14 +1,12 @@
 //! `tokenweir serve`: the gateway until it is told to stop. SIGHUP reloads, SIGUSR2 hands over to a new process; SIGTERM
 //! and SIGINT finish the running requests, a second one stops at once.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::mpsc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{
     EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
@@ -27,8 +25,8 @@ use crate::{
     upkeep::{self, Upkeep},
 };
 
-/// The old process has no deadline in a hand-over; this is for its last answer to `tokenweir upgrade`.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// For the last lines of the log; somebody who does not read it must not hold up a stop.
+const LAST_LINES: Duration = Duration::from_millis(100);
 
 /// What was there before this process.
 #[derive(Default)]
@@ -100,7 +98,7 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     // Before anything else: SIGHUP and SIGUSR2 kill a process that has no handler.
     let (desk, orders) = Desk::new();
-    let mut upkeep = Upkeep::new(options.config.clone(), program, orders)?;
+    let upkeep = Upkeep::new(options.config.clone(), program, orders)?;
     let mut stop = Stop::new()?;
 
     let Estate {
@@ -117,22 +115,28 @@ async fn serve(
             .context("the old process has given up")?;
     }
     running.open().context("cannot accept connections")?;
-    if let Some(predecessor) = predecessor {
-        predecessor.relieve();
+    if let Some(predecessor) = predecessor
+        && let Err(error) = tokio::task::block_in_place(|| predecessor.relieve())
+    {
+        tracing::warn!(%error, "the old process was lost while this one took over");
     }
     announce(&running);
     notify::ready(&upkeep::status(&running, true));
     let watchdog = tokio::spawn(notify::watchdog());
 
-    tokio::select! {
-        successor = upkeep.run(&running) => {
+    let successor = tokio::select! {
+        successor = upkeep.run(&running) => Some(successor),
+        () = stop.asked() => None,
+    };
+    match successor {
+        None => notify::stopping("finishing the running requests"),
+        Some(successor) => {
             // Signs of life of this process would hide that the other one is stuck.
             watchdog.abort();
             if let Some(code) = retire(&mut running, successor, &mut stop).await {
                 return Ok(code);
             }
         }
-        () = stop.asked() => notify::stopping("finishing the running requests"),
     }
     tokio::select! {
         () = drain(&mut running) => {}
@@ -159,11 +163,11 @@ async fn retire(running: &mut Running, successor: Successor, stop: &mut Stop) ->
         "no longer accepting; finishing what runs"
     );
     tokio::select! {
-        () = async { tokio::join!(running.retire(), sleep(LAST_WORDS)); } => {
+        () = running.retire() => {
             tracing::info!("all connections have ended");
             Some(ExitCode::SUCCESS)
         }
-        status = successor.ended() => {
+        status = successor.failed() => {
             // Nobody serves now. The service manager starts it afresh once this process has gone, too.
             tracing::error!(pid, %status, "the process that had taken over has ended");
             Some(ExitCode::from(EX_SOFTWARE))
@@ -206,9 +210,24 @@ impl Stop {
     }
 }
 
+/// Writes what is left of the log when it is dropped; by itself the guard waits a second for a reader that is stuck.
+struct LastLines(Option<WorkerGuard>);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        let guard = self.0.take();
+        let (written, done) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            drop(guard);
+            drop(written);
+        });
+        let _ = done.recv_timeout(LAST_LINES);
+    }
+}
+
 /// Lines are written by a thread of their own from a bounded queue; when nobody reads them they are dropped, and
 /// requests are not slowed. The guard flushes when it is dropped.
-fn log_to_stdout(log: &Log) -> anyhow::Result<tracing_appender::non_blocking::WorkerGuard> {
+fn log_to_stdout(log: &Log) -> anyhow::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.level).context("`log.level`")?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
     let builder = tracing_subscriber::fmt()
@@ -233,5 +252,5 @@ fn log_to_stdout(log: &Log) -> anyhow::Result<tracing_appender::non_blocking::Wo
             .init(),
         LogFormat::Text => builder.finish().with(discreet).init(),
     }
-    Ok(guard)
+    Ok(LastLines(Some(guard)))
 }

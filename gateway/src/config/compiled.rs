@@ -31,6 +31,16 @@ pub struct Compiled {
     pub access: Access,
 }
 
+impl Compiled {
+    /// Takes over what only a start can change.
+    pub fn keep_process(&mut self, running: &Self) {
+        self.listen.clone_from(&running.listen);
+        self.admin.clone_from(&running.admin);
+        self.threads = running.threads;
+        self.log.clone_from(&running.log);
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     pub address: SocketAddr,

@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     io,
+    net::Shutdown,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::spawn_blocking;
 
 use super::{Command, FLAG, Inheritance, Reply, wire::Wire};
@@ -40,7 +42,7 @@ impl Program {
         let named = arguments.next().map(PathBuf::from);
         // By the name it was started under, so that a link that now leads to a new version is followed.
         let path = match named {
-            Some(named) if named.components().count() > 1 => env::current_dir()?.join(named),
+            Some(named) if named.components().count() > 1 => std::path::absolute(named)?,
             Some(_) | None => env::current_exe()?,
         };
         let mut arguments: Vec<OsString> = arguments.filter(|argument| argument != FLAG).collect();
@@ -75,12 +77,24 @@ impl Successor {
         self.0.id()
     }
 
-    /// Returns when it has ended, and how.
-    pub async fn ended(mut self) -> String {
-        match spawn_blocking(move || self.0.wait()).await {
-            Ok(Ok(status)) => status.to_string(),
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+    /// Has it read its configuration again.
+    pub fn reload(&self) {
+        // If it is gone, that is noticed elsewhere.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::HUP);
+    }
+
+    /// Returns when it has ended although nobody told it to, and how. One that was stopped, or has itself handed over,
+    /// has not failed.
+    pub async fn failed(mut self) -> String {
+        let failure = match spawn_blocking(move || self.0.wait()).await {
+            Ok(Ok(status)) if status.success() => None,
+            Ok(Ok(status)) => Some(status.to_string()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match failure {
+            Some(failure) => failure,
+            None => std::future::pending().await,
         }
     }
 }
@@ -95,22 +109,29 @@ pub async fn hand_over(
     memory: Memory,
     limit: Duration,
 ) -> Result<Successor, String> {
+    let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+    let _cancelled = HangUp(ours.try_clone().map_err(|error| error.to_string())?);
     // Processes and sockets are waited for: not on a worker.
     spawn_blocking(move || {
-        let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         let mut child = program
             .start(theirs.into())
             .map_err(|error| format!("cannot start {}: {error}", program.path.display()))?;
         match instruct(ours, child.id(), sockets, memory, limit) {
             Ok(()) => Ok(Successor(child)),
-            Err(refusal) => {
-                notify::main_process_is_this();
-                Err(explain(refusal, &mut child, limit))
-            }
+            Err(refusal) => Err(explain(refusal, &mut child, limit)),
         }
     })
     .await
     .unwrap_or_else(|panicked| Err(panicked.to_string()))
+}
+
+/// Ends the talk when nobody waits for its result any more: a stop in the middle of a hand-over means both.
+struct HangUp(UnixStream);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 enum Refusal {
@@ -133,10 +154,14 @@ fn instruct(
     wire.send(&Inheritance { places, memory })
         .map_err(Refusal::Lost)?;
     expect(&mut wire, &Reply::Ready)?;
-    // Before it serves, and from here: systemd listens to the main process only.
-    notify::main_process(pid);
     wire.send(&Command::Serve).map_err(Refusal::Lost)?;
-    expect(&mut wire, &Reply::Serving)
+    expect(&mut wire, &Reply::Serving)?;
+    // From here, since systemd listens to the main process only; and not before it serves, since this process can not
+    // take it back.
+    notify::main_process(pid);
+    // It serves: whether it hears this changes nothing.
+    let _ = wire.send(&Command::Speak);
+    Ok(())
 }
 
 fn expect(wire: &mut Wire, expected: &Reply) -> Result<(), Refusal> {

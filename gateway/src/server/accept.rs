@@ -3,13 +3,17 @@
 //! Pingora's own `Service` is not used: it has one signal for "stop accepting", "say goodbye" and "drop idle
 //! connections" (pingora-core 0.9.1, services/listening.rs), and a hand-over needs the first two without the third.
 
-use std::{future::ready, io, os::fd::AsRawFd as _, sync::Arc, time::Duration};
+use std::{io, os::fd::AsRawFd as _, sync::Arc, time::Duration};
 
 use pingora::{
     apps::ServerApp,
     protocols::{
         GetSocketDigest as _, SocketDigest, Stream, TcpKeepalive, l4::stream::Stream as Connection,
     },
+};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
 };
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -72,7 +76,9 @@ where
         Socket::Tcp(listener) => Listener::Tcp(TcpListener::from_std(listener)?),
         Socket::Unix(listener) => Listener::Unix(UnixListener::from_std(listener)?),
     };
-    tokio::spawn(async move {
+    // Counted as a connection: a stop waits for what is still taken in.
+    let counted = reception.connections.clone();
+    counted.spawn(async move {
         let mut stop = reception.stop.clone();
         loop {
             let accepted = tokio::select! {
@@ -88,22 +94,50 @@ where
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
-                    sleep(EXHAUSTED).await;
+                    if is_exhausted(&error) {
+                        sleep(EXHAUSTED).await;
+                    }
                 }
             }
         }
-        // What the kernel has already accepted for us would be reset; after a hand-over the successor takes it.
-        while reception.dismiss.is_cancelled() {
-            tokio::select! {
-                biased;
-                Ok(connection) = next(&listener) => {
-                    reception.connections.spawn(serve(connection, reception.clone()));
-                }
-                () = ready(()) => break,
-            }
+        // What the kernel has accepted for us would be reset; after a hand-over the successor takes it.
+        if reception.dismiss.is_cancelled() {
+            take_the_rest(listener, &reception);
         }
     });
     Ok(())
+}
+
+/// Others must finish first. Any other error concerns one connection only (accept(2)).
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+/// Straight from the kernel: tokio knows of a connection only once its driver has looked.
+fn take_the_rest<A>(listener: Listener, reception: &Reception<A>)
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let Listener::Tcp(listener) = listener else {
+        return;
+    };
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    while let Ok((stream, peer)) = listener.accept() {
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            let connection = Accepted::Tcp(stream, peer);
+            reception
+                .connections
+                .spawn(serve(connection, reception.clone()));
+        }
+    }
 }
 
 enum Accepted {
@@ -125,12 +159,8 @@ async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
     let connection = match accepted {
         Accepted::Local(stream) => Connection::from(stream),
         Accepted::Tcp(stream, peer) => {
-            tokio::select! {
-                biased;
-                readable = timeout(FIRST_BYTE, stream.readable()) => {
-                    let Ok(Ok(())) = readable else { return };
-                }
-                () = reception.dismiss.cancelled() => return,
+            if !begins(&stream, &reception.dismiss).await {
+                return;
             }
             let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
             let _ = digest.peer_addr.set(Some(peer.into()));
@@ -145,5 +175,18 @@ async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
     let mut connection: Option<Stream> = Some(Box::new(connection));
     while let Some(stream) = connection {
         connection = reception.app.process_new(stream, &reception.stop).await;
+    }
+}
+
+/// Waits for the first byte. False if none comes in time, or none is there when idle connections are dismissed.
+async fn begins(stream: &TcpStream, dismiss: &CancellationToken) -> bool {
+    tokio::select! {
+        biased;
+        readable = timeout(FIRST_BYTE, stream.readable()) => matches!(readable, Ok(Ok(()))),
+        () = dismiss.cancelled() => {
+            // Again straight from the kernel; and then until tokio knows it, because pingora asks tokio.
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            matches!(recv(stream, &mut [0][..], flags), Ok((1.., _))) && stream.readable().await.is_ok()
+        }
     }
 }

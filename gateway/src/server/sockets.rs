@@ -7,7 +7,7 @@ use std::{
     os::{
         fd::{AsFd, BorrowedFd},
         unix::{
-            fs::{FileTypeExt as _, PermissionsExt as _},
+            fs::FileTypeExt as _,
             net::{UnixListener, UnixStream},
         },
     },
@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use rustix::{fs::Mode, process::umask};
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -83,15 +84,15 @@ impl Inherited {
         let mut passed = listenfd::ListenFd::from_env();
         let mut sockets = Vec::new();
         for index in 0..passed.len() {
-            if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
-                if let Ok(address) = listener.local_addr() {
-                    sockets.push((Place::Tcp(address), Socket::Tcp(listener)));
+            // No unix sockets: who may open the admin socket is for us to see to.
+            match passed.take_tcp_listener(index) {
+                Ok(Some(listener)) => {
+                    if let Ok(address) = listener.local_addr() {
+                        sockets.push((Place::Tcp(address), Socket::Tcp(listener)));
+                    }
                 }
-            } else if let Ok(Some(listener)) = passed.take_unix_listener(index)
-                && let Ok(address) = listener.local_addr()
-                && let Some(path) = address.as_pathname()
-            {
-                sockets.push((Place::Unix(path.to_owned()), Socket::Unix(listener)));
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a socket passed by systemd is not used"),
             }
         }
         Self(sockets)
@@ -106,7 +107,9 @@ impl Inherited {
             place: place.to_string(),
             source,
         };
-        let inherited = self.0.iter().position(|(open, _)| serves(open, place));
+        let inherited = self.0.iter().position(|(open, socket)| {
+            open == place || serves_both_families(open, place) && !is_v6_only(socket)
+        });
         let socket = match inherited {
             Some(index) => self.0.remove(index).1,
             None => bind(place).map_err(refused)?,
@@ -121,6 +124,16 @@ impl Inherited {
     }
 }
 
+impl Place {
+    /// Removes what a socket leaves in the file system.
+    pub(super) fn clear(&self) {
+        if let Self::Unix(path) = self {
+            // It may be gone, or be in a folder that is removed after us.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -130,19 +143,19 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Whether a socket opened for one place may stand for another. systemd's `ListenStream=8080` gives `[::]:8080`,
-/// which takes IPv4 as well.
-fn serves(open: &Place, wanted: &Place) -> bool {
-    match (open, wanted) {
-        (Place::Tcp(open), Place::Tcp(wanted)) => {
-            let both_families = open.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-                && wanted.ip().is_unspecified()
-                && open.port() == wanted.port();
-            open == wanted || both_families
-        }
-        (Place::Unix(open), Place::Unix(wanted)) => open == wanted,
-        (Place::Tcp(_), Place::Unix(_)) | (Place::Unix(_), Place::Tcp(_)) => false,
-    }
+/// Whether a socket opened for one place may stand for another: systemd's `ListenStream=8080` gives `[::]:8080`, which
+/// takes IPv4 as well.
+fn serves_both_families(open: &Place, wanted: &Place) -> bool {
+    let (Place::Tcp(open), Place::Tcp(wanted)) = (open, wanted) else {
+        return false;
+    };
+    open.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        && wanted.ip().is_unspecified()
+        && open.port() == wanted.port()
+}
+
+fn is_v6_only(socket: &Socket) -> bool {
+    rustix::net::sockopt::ipv6_v6only(socket).unwrap_or(true)
 }
 
 /// Binds here and not in pingora, which would panic, or wait and try again, where an operator wants to be told.
@@ -151,10 +164,11 @@ fn bind(place: &Place) -> io::Result<Socket> {
         Place::Tcp(address) => TcpListener::bind(address).map(Socket::Tcp),
         Place::Unix(path) => {
             remove_abandoned(path)?;
-            let listener = UnixListener::bind(path)?;
-            // Whoever can open it can reload and upgrade.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-            Ok(Socket::Unix(listener))
+            // Whoever can open it can reload and upgrade; not for a moment anybody else.
+            let before = umask(Mode::from_raw_mode(0o177));
+            let bound = UnixListener::bind(path);
+            umask(before);
+            bound.map(Socket::Unix)
         }
     }
 }
@@ -178,6 +192,8 @@ fn remove_abandoned(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn tcp(text: &str) -> Place {
@@ -185,9 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_stands_for_its_own_address_and_a_wildcard_for_both_families() {
+    fn a_wildcard_of_ipv6_stands_for_both_families() {
         for (open, wanted, expected) in [
-            ("127.0.0.1:80", "127.0.0.1:80", true),
             ("127.0.0.1:80", "127.0.0.1:81", false),
             ("127.0.0.1:80", "0.0.0.0:80", false),
             ("[::]:80", "0.0.0.0:80", true),
@@ -196,7 +211,7 @@ mod tests {
             ("[::]:80", "127.0.0.1:80", false),
         ] {
             assert_eq!(
-                serves(&tcp(open), &tcp(wanted)),
+                serves_both_families(&tcp(open), &tcp(wanted)),
                 expected,
                 "{open} {wanted}"
             );

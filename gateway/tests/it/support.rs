@@ -71,6 +71,7 @@ impl Gateway {
         let program = folder.path().join(PROGRAM);
         symlink(env!("CARGO_BIN_EXE_tokenweir"), &program).expect("the folder is ours");
         let mut command = Command::new(program);
+        command.current_dir(folder.path());
         prepare(&mut command);
         let mut child = command
             .arg("--config")

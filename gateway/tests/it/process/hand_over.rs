@@ -113,7 +113,7 @@ async fn the_new_process_serves_and_the_old_one_finishes_what_it_began() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_that_fails_changes_nothing() {
-    let mut fleet = Fleet::start("hand_over_timeout: 300ms").await;
+    let mut fleet = Fleet::start("hand_over_timeout: 2s").await;
     let mut idle = KeepAlive::open(&fleet).await;
     for (script, replacements, reason) in [
         (None, [("open: true", "opne: true")], "did you mean `open`?"),
@@ -125,7 +125,7 @@ async fn a_successor_that_fails_changes_nothing() {
         (
             Some("exec sleep 1000"),
             [("open: true", "open: true")],
-            "did not answer within 300ms and was killed",
+            "did not answer within 2s and was killed",
         ),
         (
             Some("echo '\"ready\"' >&0; exit 1"),
@@ -183,4 +183,46 @@ async fn a_successor_that_dies_is_followed_by_the_old_process() {
     fleet.gateway.signal(Signal::KILL);
     // So that a service manager sees that nobody is left.
     assert_eq!(fleet.gateway.ended().await.code(), Some(70));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_outlives_several_generations() {
+    let (provider, mut fleet) = Provider::before("").await;
+    let (running, upstream) = tokio::join!(stream(&fleet), provider.begin());
+    let first = fleet.gateway.serving();
+    for _ in 0..2 {
+        fleet.gateway.signal(Signal::USR2);
+        fleet.gateway.handed_over();
+    }
+    // The second had nothing to finish.
+    let message = "all connections have ended";
+    fleet
+        .gateway
+        .next_event(|event| event["message"] == message);
+    assert!(test_kill_process(first).is_ok(), "a stream holds it");
+    finish(upstream).await;
+    let seen = Seen::read(running).await;
+    assert!(
+        seen.complete && seen.text().ends_with("data: [DONE]\n\n"),
+        "{seen:?}"
+    );
+    assert!(fleet.gateway.ended().await.success());
+    assert_eq!(fleet.chat("gpt-4o-mini").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_hand_over_stops_both() {
+    let mut fleet = Fleet::start("").await;
+    // A program that is never ready, and ends when its standard input does.
+    fleet
+        .gateway
+        .install(Some("touch started; exec cat >/dev/null"));
+    let started = fleet.gateway.folder().join("started");
+    fleet.gateway.signal(Signal::USR2);
+    while !started.exists() {
+        tokio::task::yield_now().await;
+    }
+    fleet.gateway.signal(Signal::TERM);
+    assert!(fleet.gateway.ended().await.success());
+    fleet.gateway.gone();
 }

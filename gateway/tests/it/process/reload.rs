@@ -147,6 +147,45 @@ async fn thresholds_apply_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_restart_is_said_until_it_is_undone() {
+    let fleet = Fleet::start("threads: 2").await;
+    let reload = || {
+        let output = fleet.gateway.ask(&["reload"]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    fleet.gateway.rewrite(&[("threads: 2", "threads: 3")]);
+    for _ in 0..2 {
+        assert_eq!(reload(), "threads 2 → 3: needs restart\n");
+    }
+    fleet.gateway.rewrite(&[]);
+    assert_eq!(reload(), "nothing changes\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_without_an_address_does_not_hold_up_every_reload() {
+    let mut fleet = Fleet::start("").await;
+    let weight = |weight: u32| format!("gpt-4o: {{ weight: {weight} }}");
+    let url = fleet.simulators[2].url();
+    fleet.gateway.reload(&[(&url, "http://name.invalid")]);
+    let mut last = 0.0;
+    for round in 2..5 {
+        let weight = weight(round);
+        let replacements = [
+            (url.as_str(), "http://name.invalid"),
+            ("gpt-4o: {}", &weight),
+        ];
+        fleet.gateway.rewrite(&replacements);
+        fleet.gateway.signal(Signal::HUP);
+        let message = "the new configuration is in use";
+        let event = fleet
+            .gateway
+            .next_event(|event| event["message"] == message);
+        last = event["ms"].as_f64().unwrap();
+    }
+    assert!(last < 1000.0, "{last} ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_burst_of_signals_the_last_configuration_is_in_use() {
     let mut fleet = Fleet::start("").await;
     for weight in 2..40 {

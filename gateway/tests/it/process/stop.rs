@@ -82,6 +82,47 @@ async fn a_second_signal_stops_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_that_the_kernel_has_already_taken_are_answered() {
+    let mut fleet = Fleet::start("").await;
+    let path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CHAT}",
+        CHAT.len()
+    );
+    fleet.gateway.signal(Signal::STOP);
+    let mut connections = Vec::new();
+    for _ in 0..50 {
+        let mut connection = TcpStream::connect(fleet.gateway.address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connections.push(connection);
+    }
+    fleet.gateway.signal(Signal::TERM);
+    fleet.gateway.signal(Signal::CONT);
+    for mut connection in connections {
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert!(fleet.gateway.ended().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stops_takes_no_orders() {
+    let (provider, mut fleet) = Provider::before("").await;
+    let (_running, _upstream) = tokio::join!(stream(&fleet), provider.begin());
+    fleet.gateway.signal(Signal::TERM);
+    let message = "no longer accepting; finishing the running requests";
+    fleet
+        .gateway
+        .next_event(|event| event["message"] == message);
+    let refused = fleet.gateway.ask(&["reload"]);
+    assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(reason.contains("the process is stopping"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_do_not_hold_up_a_stop() {
     let mut fleet = Fleet::start("").await;
     let mut idle = Vec::new();

@@ -2,8 +2,9 @@
 
 use std::{
     os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
+    sync::mpsc::RecvTimeoutError,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,6 +27,11 @@ impl Gateway {
 
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.folder.path().join(ADMIN_SOCKET)
+    }
+
+    /// Its own, in which it was started.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn config_file(&self) -> PathBuf {
@@ -109,6 +115,17 @@ impl Gateway {
             }
             assert!(Instant::now() < deadline, "it does not end");
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until every process that could write to its log has ended.
+    pub(crate) fn gone(&mut self) {
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(event) => self.seen.push(event),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("a process is left"),
+            }
         }
     }
 
