@@ -27,13 +27,18 @@ pub const EX_CONFIG: u8 = 78;
 /// The service cannot be had: a port is taken, a promise of the demo broke (sysexits.h).
 pub const EX_UNAVAILABLE: u8 = 69;
 
+const FIRST_STEPS: &str = "First steps:
+  tokenweir demo                      see it work, without a key or an account
+  tokenweir check -c tokenweir.yaml   what is wrong with a configuration, or the pools that follow
+  tokenweir -c tokenweir.yaml         serve";
+
 /// One reliable endpoint for all your Azure OpenAI resources.
 ///
 /// Tokenweir balances LLM requests over many Azure OpenAI and OpenAI-compatible endpoints, knows which of them
 /// has which model, and moves on when one is throttled or fails. Applications keep their SDK and change base URL
 /// and key.
 #[derive(Debug, Parser)]
-#[command(name = "tokenweir", version, max_term_width = 100)]
+#[command(name = "tokenweir", version, max_term_width = 100, after_help = FIRST_STEPS)]
 pub struct Arguments {
     #[command(subcommand)]
     mode: Option<Mode>,
@@ -126,6 +131,7 @@ pub(crate) fn complain(text: &str) {
 /// What could not be done, for a person.
 #[must_use]
 pub fn explain(error: anyhow::Error) -> ExitCode {
-    complain(&format!("tokenweir: {error:#}"));
+    // As clap says what is wrong with the command line; no colour where nobody sees it.
+    complain(&format!("\x1b[1;31merror:\x1b[0m {error:#}"));
     ExitCode::from(EX_UNAVAILABLE)
 }
