@@ -14,7 +14,7 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
     ("SystemTime::now", &["clock.rs"]),
     ("clock_gettime", &["clock.rs"]),
     ("std::fs", &["config/load.rs", "server/sockets.rs"]),
-    ("fs::File", &["config/load.rs"]),
+    ("fs::File", &["config/load.rs", "server/sockets.rs"]),
     ("env::var", &["config/load.rs"]),
     (".register(", &["metrics.rs"]),
 ];
