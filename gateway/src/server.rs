@@ -127,13 +127,12 @@ pub async fn prepare(
     let mut open = |place: Place| {
         let socket = inherited.take_or_bind(&place)?;
         sockets.push((place, socket.clone()));
-        Ok(socket)
+        Ok::<_, StartError>(socket)
     };
-    let clients = config
-        .listen
-        .iter()
-        .map(|listen| Ok((open(Place::Tcp(listen.address))?, listen.h2c)))
-        .collect::<Result<Vec<_>, StartError>>()?;
+    let mut clients = Vec::new();
+    for listen in &config.listen {
+        clients.push((open(Place::Tcp(listen.address))?, listen.h2c));
+    }
     let mut admin = Vec::new();
     if let Some(configured) = &config.admin {
         admin.push((open(Place::Tcp(configured.address))?, false));
@@ -145,6 +144,31 @@ pub async fn prepare(
         tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
     }
 
+    let shared = shared(config, memory).await;
+    let mut running = Running {
+        addresses: clients
+            .iter()
+            .filter_map(|(socket, _)| address(socket))
+            .collect(),
+        admin: admin.iter().find_map(|(socket, _)| address(socket)),
+        shared,
+        sockets,
+        requests: Requests::default(),
+        connections: TaskTracker::new(),
+        orders: TaskTracker::new(),
+        apps: Vec::new(),
+        waiting: Vec::new(),
+        stop: watch::Sender::new(false),
+        stop_admin: watch::Sender::new(false),
+        dismiss: CancellationToken::new(),
+    };
+    running.expect_clients(&clients);
+    running.expect_operators(&admin, &desk);
+    Ok(running)
+}
+
+/// The first snapshot, and what outlives it.
+async fn shared(config: Compiled, memory: Memory) -> Arc<Shared> {
     let registry = Registry::default();
     let restored = registry.restore(memory, clock::now());
     if restored.facts + restored.dropped > 0 {
@@ -157,88 +181,70 @@ pub async fn prepare(
     let (resolver, metrics) = (Resolver::default(), Metrics::new());
     metrics.reloaded(true, clock::unix_now());
     let snapshot = Snapshot::link(config, &registry, &resolver, &metrics);
-    let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-    let requests = Requests::default();
-    let gateway = Gateway::new(snapshot.clone(), metrics.clone(), requests.clone());
     resolver.warm_up(WARM_UP).await;
-    let shared = Arc::new(Shared {
-        snapshot,
+    Arc::new(Shared {
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         registry,
         resolver,
         metrics,
-    });
-
-    let conf = Arc::new(ServerConf {
-        upstream_keepalive_pool_size: UPSTREAM_CONNECTIONS_KEPT,
-        max_retries: TRIES_MAX,
-        ..ServerConf::default()
-    });
-    let mut running = Running {
-        shared: shared.clone(),
-        addresses: clients
-            .iter()
-            .filter_map(|(socket, _)| address(socket))
-            .collect(),
-        admin: admin.iter().find_map(|(socket, _)| address(socket)),
-        sockets,
-        requests,
-        connections: TaskTracker::new(),
-        orders: TaskTracker::new(),
-        apps: Vec::new(),
-        waiting: Vec::new(),
-        stop: watch::Sender::new(false),
-        stop_admin: watch::Sender::new(false),
-        dismiss: CancellationToken::new(),
-    };
-    for h2c in [false, true] {
-        let mut sockets = clients.iter().filter(|client| client.1 == h2c).peekable();
-        if sockets.peek().is_some() {
-            let app = Arc::new(proxy::app(&conf, gateway.clone(), h2c));
-            for (socket, _) in sockets {
-                running.expect(
-                    socket,
-                    &app,
-                    &running.connections.clone(),
-                    &running.stop.subscribe(),
-                );
-            }
-            running.apps.push(app);
-        }
-    }
-    // Nobody waits for those who only read: a scraper keeps its connection open for ever.
-    let uncounted = TaskTracker::new();
-    for (socket, takes_orders) in &admin {
-        let app = Admin::new(
-            shared.clone(),
-            running.stop.subscribe(),
-            takes_orders.then(|| desk.clone()),
-        );
-        let connections = if *takes_orders {
-            running.orders.clone()
-        } else {
-            uncounted.clone()
-        };
-        let stop = running.stop_admin.subscribe();
-        running.expect(socket, &Arc::new(app), &connections, &stop);
-    }
-    Ok(running)
+    })
 }
 
 impl Running {
+    /// Each socket, and whether HTTP/2 without TLS is spoken on it.
+    fn expect_clients(&mut self, sockets: &[(Arc<Socket>, bool)]) {
+        let conf = Arc::new(ServerConf {
+            upstream_keepalive_pool_size: UPSTREAM_CONNECTIONS_KEPT,
+            max_retries: TRIES_MAX,
+            ..ServerConf::default()
+        });
+        let Shared {
+            snapshot, metrics, ..
+        } = &*self.shared;
+        let gateway = Gateway::new(snapshot.clone(), metrics.clone(), self.requests.clone());
+        for h2c in [false, true] {
+            let mut sockets = sockets.iter().filter(|client| client.1 == h2c).peekable();
+            if sockets.peek().is_some() {
+                let app = Arc::new(proxy::app(&conf, gateway.clone(), h2c));
+                for (socket, _) in sockets {
+                    let connections = self.connections.clone();
+                    self.expect(socket, &app, connections, self.stop.subscribe());
+                }
+                self.apps.push(app);
+            }
+        }
+    }
+
+    /// Each socket, and whether orders are taken on it.
+    fn expect_operators(&mut self, sockets: &[(Arc<Socket>, bool)], desk: &Desk) {
+        // Nobody waits for those who only read: a scraper keeps its connection open for ever.
+        let uncounted = TaskTracker::new();
+        for (socket, takes_orders) in sockets {
+            let (desk, connections) = if *takes_orders {
+                (Some(desk.clone()), self.orders.clone())
+            } else {
+                (None, uncounted.clone())
+            };
+            let app = Admin::new(self.shared.clone(), self.stop.subscribe(), desk);
+            let stop = self.stop_admin.subscribe();
+            self.expect(socket, &Arc::new(app), connections, stop);
+        }
+    }
+
     fn expect<A>(
         &mut self,
         socket: &Arc<Socket>,
         app: &Arc<A>,
-        connections: &TaskTracker,
-        stop: &watch::Receiver<bool>,
+        connections: TaskTracker,
+        stop: watch::Receiver<bool>,
     ) where
         A: ServerApp + Send + Sync + 'static,
     {
         let reception = Reception {
             app: app.clone(),
-            stop: stop.clone(),
+            stop,
             dismiss: self.dismiss.clone(),
-            connections: connections.clone(),
+            connections,
         };
         let socket = socket.clone();
         self.waiting
