@@ -140,6 +140,9 @@ pub async fn prepare(
             admin.push((open(Place::Unix(path.to_path_buf()))?, true));
         }
     }
+    for reason in &inherited.refused {
+        tracing::warn!(%reason, "a socket that systemd passed is not used");
+    }
     for place in inherited.places() {
         tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
     }
@@ -274,7 +277,8 @@ impl Running {
         let _ = timeout(LAST_WORDS, self.orders.wait()).await;
     }
 
-    /// Returns when no request is under way and either no connection is open, or none has had a request for `rest`.
+    /// Returns when no connection is open, or when no request is under way and those that are open had `rest` to begin
+    /// one.
     async fn emptied(&self, rest: Duration) {
         self.connections.close();
         loop {

@@ -114,7 +114,10 @@ async fn serve(
         tokio::task::block_in_place(|| predecessor.await_turn())
             .context("the old process has given up")?;
     }
-    running.open().context("cannot accept connections")?;
+    if let Err(error) = running.open() {
+        let reason = format!("cannot accept connections: {error}");
+        return Ok(fail(predecessor, EX_UNAVAILABLE, &reason));
+    }
     if let Some(predecessor) = predecessor
         && let Err(error) = tokio::task::block_in_place(|| predecessor.relieve())
     {

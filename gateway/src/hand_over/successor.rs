@@ -185,9 +185,14 @@ fn explain(refusal: Refusal, child: &mut Child, limit: Duration) -> String {
         Refusal::Lost(error) if error.kind() == io::ErrorKind::WouldBlock => {
             format!("the new process did not answer within {limit:?} and was killed")
         }
-        Refusal::Lost(error) => match ended {
-            Ok(status) => format!("the new process ended before it served ({status})"),
-            Err(_) => format!("the new process was lost: {error}"),
+        Refusal::Lost(error) => match (error.kind(), ended) {
+            (
+                io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionReset,
+                Ok(status),
+            ) => format!("the new process ended before it served ({status})"),
+            _ => format!("the talk with the new process failed: {error}"),
         },
     }
 }

@@ -15,7 +15,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::{fs::Mode, process::umask};
+use rustix::{
+    fs::{Mode, fchmod},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
+};
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -68,13 +71,20 @@ impl AsFd for Socket {
 
 /// Sockets that were open before this process.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(Place, Socket)>);
+pub struct Inherited {
+    sockets: Vec<(Place, Socket)>,
+    /// Why others are not used, for the operator.
+    pub(super) refused: Vec<String>,
+}
 
 impl Inherited {
     /// From the predecessor, each with the place it was opened for.
     #[must_use]
     pub fn new(sockets: Vec<(Place, Socket)>) -> Self {
-        Self(sockets)
+        Self {
+            sockets,
+            refused: Vec::new(),
+        }
     }
 
     /// Those that systemd holds for us (`LISTEN_FDS`, sd_listen_fds(3)); close-on-exec is set on them. Reads and
@@ -82,20 +92,21 @@ impl Inherited {
     #[must_use]
     pub fn from_systemd() -> Self {
         let mut passed = listenfd::ListenFd::from_env();
-        let mut sockets = Vec::new();
+        let mut inherited = Self::default();
         for index in 0..passed.len() {
             // No unix sockets: who may open the admin socket is for us to see to.
             match passed.take_tcp_listener(index) {
                 Ok(Some(listener)) => {
                     if let Ok(address) = listener.local_addr() {
-                        sockets.push((Place::Tcp(address), Socket::Tcp(listener)));
+                        let socket = (Place::Tcp(address), Socket::Tcp(listener));
+                        inherited.sockets.push(socket);
                     }
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "a socket passed by systemd is not used"),
+                Err(error) => inherited.refused.push(error.to_string()),
             }
         }
-        Self(sockets)
+        inherited
     }
 
     /// The socket for a configured place: inherited, or bound now.
@@ -107,11 +118,11 @@ impl Inherited {
             place: place.to_string(),
             source,
         };
-        let inherited = self.0.iter().position(|(open, socket)| {
+        let inherited = self.sockets.iter().position(|(open, socket)| {
             open == place || serves_both_families(open, place) && !is_v6_only(socket)
         });
         let socket = match inherited {
-            Some(index) => self.0.remove(index).1,
+            Some(index) => self.sockets.remove(index).1,
             None => bind(place).map_err(refused)?,
         };
         socket.prepare().map_err(refused)?;
@@ -120,7 +131,7 @@ impl Inherited {
 
     /// The places of the sockets that nothing in the configuration asked for.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
-        self.0.iter().map(|(place, _)| place)
+        self.sockets.iter().map(|(place, _)| place)
     }
 }
 
@@ -164,11 +175,15 @@ fn bind(place: &Place) -> io::Result<Socket> {
         Place::Tcp(address) => TcpListener::bind(address).map(Socket::Tcp),
         Place::Unix(path) => {
             remove_abandoned(path)?;
-            // Whoever can open it can reload and upgrade; not for a moment anybody else.
-            let before = umask(Mode::from_raw_mode(0o177));
-            let bound = UnixListener::bind(path);
-            umask(before);
-            bound.map(Socket::Unix)
+            let address = SocketAddrUnix::new(path)?;
+            let flags = SocketFlags::CLOEXEC;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            // Whoever can open it can reload and upgrade: nobody else for a moment. Linux gives the file the mode that
+            // the socket had when it was bound.
+            fchmod(&socket, Mode::from_raw_mode(0o600))?;
+            rustix::net::bind(&socket, &address)?;
+            rustix::net::listen(&socket, BACKLOG)?;
+            Ok(Socket::Unix(socket.into()))
         }
     }
 }

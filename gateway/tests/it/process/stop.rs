@@ -6,12 +6,12 @@ use rustix::process::Signal;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::stream;
 use crate::support::{
-    CHAT, Fleet, Seen,
+    CHAT, Fleet, PATIENCE, Seen,
     provider::{Provider, finish},
 };
 
@@ -27,7 +27,10 @@ async fn a_stop_lets_streams_end_refuses_new_connections_and_ends_with_the_last(
     fleet
         .gateway
         .next_event(|event| event["message"] == message);
-    while TcpStream::connect(fleet.gateway.address).await.is_ok() {}
+    let until_refused = async { while TcpStream::connect(fleet.gateway.address).await.is_ok() {} };
+    timeout(PATIENCE, until_refused)
+        .await
+        .expect("it no longer listens");
     assert!(
         fleet
             .gateway

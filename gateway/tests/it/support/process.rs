@@ -106,6 +106,11 @@ impl Gateway {
         event["reason"].as_str().expect("a reason").to_owned()
     }
 
+    /// Whether the process that was started first has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
+    }
+
     /// Waits until the process that was started first has ended.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
