@@ -39,7 +39,7 @@ pub(crate) async fn handle(
     let query = uri.query().unwrap_or("");
     let route = Route::parse(shared.resource.kind, request.method(), uri.path(), query);
     if request.headers().contains_key(UPGRADE) {
-        return Ok(tunnel::open(&shared, &fate, route, request));
+        return Ok(tunnel::open(&shared, &fate, route, request).await);
     }
     let in_path = route.as_ref().and_then(|route| route.deployment.as_deref());
     if let Some(status) = shared.faults.take_early(in_path) {

@@ -2,6 +2,7 @@
 //! `sec-websocket-accept` is not sent: enough to test a tunnel, not a WebSocket client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -9,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{copy, split};
+use tokio::time::sleep;
 
 use crate::body::AnswerBody;
 use crate::connection::Fate;
@@ -19,8 +21,13 @@ use crate::service::admitted;
 use crate::state::{Recorded, Shared};
 use crate::stats::{Ticket, Usage};
 
+/// No provider answers sooner than a packet travels there and back. A proxy built on pingora 0.9.1 needs that time: a 101
+/// that is there before the end of the request's empty body has been handed on ends the tunnel (proxy_h1.rs, one
+/// select is ready in both arms).
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
 /// Answers an upgrade on any path of the resource; a named deployment must exist.
-pub(crate) fn open(
+pub(crate) async fn open(
     shared: &Arc<Shared>,
     fate: &Arc<Fate>,
     route: Option<Route<'_>>,
@@ -52,6 +59,7 @@ pub(crate) fn open(
         };
         return exchange.refuse(refusal);
     }
+    sleep(ROUND_TRIP).await;
     let mut response = Response::new(AnswerBody::whole(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
