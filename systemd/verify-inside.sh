@@ -5,17 +5,17 @@ url=http://127.0.0.1:8080/v1/chat/completions
 # Two resources: one knows the key of the environment, the other the key of LoadCredential=. `slow` streams ten tokens a
 # second, as many as the request wants.
 configure() {
-  cat >/root/environment.json <<'JSON'
+  cat >/opt/environment.json <<'JSON'
 { "name": "environment", "kind": "azure", "port": 8101, "api_keys": ["key-of-environment"], "deployments": [
   { "name": "fast", "model": "gpt-4o" },
   { "name": "slow", "model": "gpt-4o", "behaviour": { "tokens_per_second": 10, "answer_tokens": 1000 } } ] }
 JSON
-  cat >/root/credential.json <<'JSON'
+  cat >/opt/credential.json <<'JSON'
 { "name": "credential", "kind": "azure", "port": 8102, "api_keys": ["key-of-credential"], "deployments": [
   { "name": "credential", "model": "gpt-4o" } ] }
 JSON
-  systemd-run --quiet --unit=upstream-1 /root/simulator --config /root/environment.json
-  systemd-run --quiet --unit=upstream-2 /root/simulator --config /root/credential.json
+  systemd-run --quiet --unit=upstream-1 /opt/simulator --config /opt/environment.json
+  systemd-run --quiet --unit=upstream-2 /opt/simulator --config /opt/credential.json
   cat >$config <<'YAML'
 version: 1
 open: true

@@ -9,7 +9,7 @@ mod systemd;
 use reqwest::Response;
 use simulator::Action;
 
-use crate::support::{Fleet, client, provider::STREAM};
+use crate::support::{Fleet, Seen, client, provider::STREAM};
 
 const GPT: &str = "gpt-4o";
 
@@ -22,6 +22,15 @@ async fn stream(fleet: &Fleet) -> Response {
         .send()
         .await
         .expect("the gateway answers")
+}
+
+/// The stream comes to its own end.
+async fn assert_whole(stream: Response) {
+    let seen = Seen::read(stream).await;
+    assert!(
+        seen.complete && seen.text().ends_with("data: [DONE]\n\n"),
+        "{seen:?}"
+    );
 }
 
 /// A 429 that names the time to stay away, seconds.

@@ -8,9 +8,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{GPT, stream, throttled_for};
+use super::{GPT, assert_whole, stream, throttled_for};
 use crate::support::{
-    CHAT, Fleet, PATIENCE, Seen, h2_client,
+    CHAT, Fleet, PATIENCE, h2_client,
     provider::{Provider, finish},
 };
 
@@ -91,11 +91,7 @@ async fn the_new_process_serves_and_the_old_one_finishes_what_it_began() {
     assert_eq!(h2_chat().await.unwrap().status(), 200);
     assert!(!fleet.gateway.has_ended(), "a stream holds it");
     finish(upstream).await;
-    let seen = Seen::read(running).await;
-    assert!(
-        seen.complete && seen.text().ends_with("data: [DONE]\n\n"),
-        "{seen:?}"
-    );
+    assert_whole(running).await;
     assert!(fleet.gateway.ended().await.success());
 
     // The next generation.
@@ -203,11 +199,7 @@ async fn a_stream_outlives_several_generations() {
         .next_event(|event| event["message"] == message);
     assert!(!fleet.gateway.has_ended(), "a stream holds it");
     finish(upstream).await;
-    let seen = Seen::read(running).await;
-    assert!(
-        seen.complete && seen.text().ends_with("data: [DONE]\n\n"),
-        "{seen:?}"
-    );
+    assert_whole(running).await;
     assert!(fleet.gateway.ended().await.success());
     assert_eq!(fleet.chat("gpt-4o-mini").await.status(), 200);
 }

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use simulator::Fault;
 use tokio::time::Instant;
 
-use super::{GPT, stream, throttled_for};
+use super::{GPT, assert_whole, stream, throttled_for};
 use crate::support::{
     Fleet, PATIENCE, Seen,
     provider::{Provider, finish},
@@ -44,11 +44,7 @@ async fn a_reload_says_what_changed_and_loses_no_state_and_no_stream() {
         1.0
     );
     finish(upstream).await;
-    let seen = Seen::read(running).await;
-    assert!(
-        seen.complete && seen.text().ends_with("data: [DONE]\n\n"),
-        "{seen:?}"
-    );
+    assert_whole(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
