@@ -36,10 +36,7 @@ pub fn man() -> anyhow::Result<ExitCode> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    for subcommand in command
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set())
-    {
+    for subcommand in command.get_subcommands() {
         section(subcommand, &mut page)?;
     }
     page.extend_from_slice(include_bytes!("manual.roff"));

@@ -9,7 +9,7 @@ mod systemd;
 use reqwest::Response;
 use simulator::Action;
 
-use crate::support::{Fleet, Seen, client, provider::STREAM};
+use crate::support::{CHAT, Fleet, Seen, client, provider::STREAM};
 
 const GPT: &str = "gpt-4o";
 
@@ -22,6 +22,15 @@ async fn stream(fleet: &Fleet) -> Response {
         .send()
         .await
         .expect("the gateway answers")
+}
+
+/// A chat request as its bytes, for connections that a test opens itself.
+fn raw_chat(model: &str) -> String {
+    format!(
+        "POST /openai/deployments/{model}/chat/completions?api-version=2024-10-21 HTTP/1.1\r\n\
+         host: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CHAT}",
+        CHAT.len()
+    )
 }
 
 /// The stream comes to its own end.

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{GPT, assert_whole, stream, throttled_for};
+use super::{GPT, assert_whole, raw_chat, stream, throttled_for};
 use crate::support::{
     CHAT, Fleet, PATIENCE, h2_client,
     provider::{Provider, finish},
@@ -25,11 +25,7 @@ impl KeepAlive {
     /// One request, and its answer's head and body.
     async fn chat(&mut self) -> String {
         // The first resource does not have this model: a test may be its provider.
-        let path = "/openai/deployments/gpt-4o-mini/chat/completions?api-version=2024-10-21";
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CHAT}",
-            CHAT.len()
-        );
+        let request = raw_chat("gpt-4o-mini");
         self.0.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         loop {

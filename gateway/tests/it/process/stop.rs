@@ -9,9 +9,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{assert_whole, stream};
+use super::{GPT, assert_whole, raw_chat, stream};
 use crate::support::{
-    CHAT, Fleet, PATIENCE, Seen,
+    Fleet, PATIENCE, Seen,
     provider::{Provider, finish},
 };
 
@@ -22,11 +22,7 @@ const SOON: Duration = Duration::from_secs(2);
 async fn a_stop_lets_streams_end_refuses_new_connections_and_ends_with_the_last() {
     let (provider, mut fleet) = Provider::before("").await;
     let (running, upstream) = tokio::join!(stream(&fleet), provider.begin());
-    fleet.gateway.signal(Signal::TERM);
-    let message = "no longer accepting; finishing the running requests";
-    fleet
-        .gateway
-        .next_event(|event| event["message"] == message);
+    fleet.gateway.begin_to_drain();
     let until_refused = async { while TcpStream::connect(fleet.gateway.address).await.is_ok() {} };
     timeout(PATIENCE, until_refused)
         .await
@@ -68,11 +64,7 @@ async fn a_second_signal_stops_at_once() {
     for second in [Signal::TERM, Signal::INT] {
         let (provider, mut fleet) = Provider::before("").await;
         let (_running, _stuck) = tokio::join!(stream(&fleet), provider.begin());
-        fleet.gateway.signal(Signal::TERM);
-        let message = "no longer accepting; finishing the running requests";
-        fleet
-            .gateway
-            .next_event(|event| event["message"] == message);
+        fleet.gateway.begin_to_drain();
         fleet.gateway.signal(second);
         assert!(fleet.gateway.ended().await.success());
         let message = "stopped at once by a second signal";
@@ -83,11 +75,7 @@ async fn a_second_signal_stops_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_the_kernel_has_already_taken_are_answered() {
     let mut fleet = Fleet::start("").await;
-    let path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CHAT}",
-        CHAT.len()
-    );
+    let request = raw_chat(GPT);
     fleet.gateway.signal(Signal::STOP);
     let mut connections = Vec::new();
     for _ in 0..50 {
@@ -110,11 +98,7 @@ async fn requests_that_the_kernel_has_already_taken_are_answered() {
 async fn a_gateway_that_stops_takes_no_orders() {
     let (provider, mut fleet) = Provider::before("").await;
     let (_running, _upstream) = tokio::join!(stream(&fleet), provider.begin());
-    fleet.gateway.signal(Signal::TERM);
-    let message = "no longer accepting; finishing the running requests";
-    fleet
-        .gateway
-        .next_event(|event| event["message"] == message);
+    fleet.gateway.begin_to_drain();
     let refused = fleet.gateway.ask(&["reload"]);
     assert_eq!(refused.status.code(), Some(69), "{refused:?}");
     let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -129,11 +113,7 @@ async fn idle_connections_do_not_hold_up_a_stop() {
         // Never used, and used once.
         idle.push(TcpStream::connect(address).await.unwrap());
         let mut used = TcpStream::connect(address).await.unwrap();
-        let path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{CHAT}",
-            CHAT.len()
-        );
+        let request = raw_chat(GPT);
         used.write_all(request.as_bytes()).await.unwrap();
         assert_ne!(used.read(&mut [0; 4096]).await.unwrap(), 0);
         idle.push(used);

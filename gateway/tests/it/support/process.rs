@@ -19,6 +19,13 @@ impl Gateway {
         kill_process(self.serving(), signal).expect("it runs");
     }
 
+    /// Tells it to stop, and waits until it drains.
+    pub(crate) fn begin_to_drain(&mut self) {
+        self.signal(Signal::TERM);
+        let message = "no longer accepting; finishing the running requests";
+        self.next_event(|event| event["message"] == message);
+    }
+
     /// The process that serves.
     pub(crate) fn serving(&self) -> Pid {
         let first = Pid::from_child(&self.child);
