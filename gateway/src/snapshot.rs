@@ -106,9 +106,10 @@ impl Snapshot {
         let by_key = match &config.access {
             Access::Open { .. } => HashMap::new(),
             Access::Clients(clients) => clients
+                .list
                 .iter()
                 .enumerate()
-                .flat_map(|(index, client)| client.keys.iter().map(move |&key| (key, index)))
+                .flat_map(|(index, client)| client.keys.iter().map(move |key| (key.hash, index)))
                 .collect(),
         };
         let model_metrics = config
@@ -140,7 +141,7 @@ impl Snapshot {
         let index = *self.by_key.get(hash)?;
         match &self.config.access {
             Access::Open { .. } => None,
-            Access::Clients(clients) => clients.get(index),
+            Access::Clients(clients) => clients.list.get(index),
         }
     }
 }
@@ -197,12 +198,13 @@ fn credential(endpoint: &Endpoint) -> Option<(HeaderName, HeaderValue)> {
         )
     };
     match (&endpoint.credential.kind, endpoint.kind) {
-        (CredentialKind::None, _) => None,
-        (CredentialKind::ApiKey(key), EndpointKind::Azure) => {
-            Some((HeaderName::from_static("api-key"), sensitive(key.expose())))
-        }
-        (CredentialKind::ApiKey(secret), EndpointKind::OpenAi)
-        | (CredentialKind::Bearer(secret), _) => Some(bearer(secret)),
+        (CredentialKind::None | CredentialKind::Caller | CredentialKind::Token(_), _) => None,
+        (CredentialKind::ApiKey(key), EndpointKind::Azure) => Some((
+            HeaderName::from_static("api-key"),
+            sensitive(key.primary.expose()),
+        )),
+        (CredentialKind::ApiKey(key), EndpointKind::OpenAi) => Some(bearer(&key.primary)),
+        (CredentialKind::Bearer(secret), _) => Some(bearer(secret)),
     }
 }
 

@@ -1,14 +1,24 @@
 //! The configuration as the rest of the program takes it: checked, defaulted, sorted, index-linked. A plain
 //! value with `Eq`, so that a reload that changes nothing can be told from one that does.
 
+mod access;
+mod credential;
+mod tls;
+
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    access::{
+        Access, Algorithm, CertificateName, Client, ClientKey, Clients, Issuer, KeysAt, Rule,
+    },
+    credential::{ApiKey, Credential, CredentialKind, Flow, IdentityId, Platform, TokenSource},
+    tls::{Certificate, CertificateFiles, ClientCertificates, EndpointTls, ListenTls},
+};
 use crate::{
-    ids::{ClientName, CredentialName, DeploymentName, EndpointName, ModelName},
+    ids::{DeploymentName, EndpointName, ModelName},
     policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts},
-    secret::Secret,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +29,8 @@ pub struct Compiled {
     pub threads: usize,
     pub limits: Limits,
     pub drain_timeout: Duration,
+    /// Where the issuers' keys are kept over a restart.
+    pub state_directory: Option<Arc<Path>>,
     /// How long the process that takes over may need until it can serve.
     pub hand_over_timeout: Duration,
     pub log: Log,
@@ -46,6 +58,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Accept HTTP/2 without TLS (prior knowledge) beside HTTP/1.1.
     pub h2c: bool,
+    /// `None`: plain text.
+    pub tls: Option<ListenTls>,
 }
 
 /// The operators' listeners.
@@ -96,6 +110,7 @@ pub struct Endpoint {
     pub api_version: Option<Arc<str>>,
     /// Speak HTTP/2 upstream where the endpoint offers it.
     pub http2: bool,
+    pub tls: EndpointTls,
     /// What this endpoint serves, in the order of the file.
     pub deployments: Vec<Deployment>,
 }
@@ -116,22 +131,6 @@ pub struct EndpointUrl {
     pub port: u16,
     /// Path before the API's own (`/openai`, `/v1`): empty, or `/prefix` without a slash at the end.
     pub base_path: Arc<str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credential {
-    pub name: CredentialName,
-    pub kind: CredentialKind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialKind {
-    /// Sent as `api-key: …` to azure endpoints and as `authorization: Bearer …` to openai ones.
-    ApiKey(Secret),
-    /// Sent as `authorization: Bearer …`.
-    Bearer(Secret),
-    /// Nothing is sent.
-    None,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,24 +170,4 @@ pub struct Member {
     pub endpoint: usize,
     pub deployment: usize,
     pub weight: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// `open: true`: whoever reaches the listener may use every model. `auto` then means this model.
-    Open {
-        default_model: Option<ModelName>,
-    },
-    Clients(Vec<Client>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    pub name: ClientName,
-    /// SHA-256 of each key.
-    pub keys: Vec<[u8; 32]>,
-    /// Models it may use, aliases resolved; `None` = all.
-    pub models: Option<Vec<ModelName>>,
-    /// What the model or deployment name `auto` means.
-    pub default_model: Option<ModelName>,
 }

@@ -55,6 +55,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         threads,
         limits,
         drain_timeout,
+        state_directory: _,
         hand_over_timeout,
         log,
         response_headers,

@@ -65,6 +65,7 @@ impl Plan {
             lines.join("\n")
         })?;
         config.listen = vec![Listen {
+            tls: None,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             h2c: false,
         }];

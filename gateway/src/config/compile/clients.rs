@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::models::Names;
 use crate::{
     config::{
-        compiled::{Access, Client},
+        compiled::{Access, Client, ClientKey, Clients},
         diagnostics::{At, Diagnostics},
         raw::{Entries, List, Raw, RawClient},
     },
@@ -52,7 +52,10 @@ pub(super) fn compile(raw: &Raw, names: &Names<'_>, diagnostics: &mut Diagnostic
             "at least one client is needed, or `open: true` to let everyone in",
         );
     }
-    Access::Clients(clients)
+    Access::Clients(Clients {
+        list: clients,
+        issuers: Vec::new(),
+    })
 }
 
 fn client(
@@ -85,8 +88,12 @@ fn client(
             .keys
             .iter()
             .flat_map(List::items)
-            .map(|key| key.0)
+            .map(|key| ClientKey {
+                hash: key.0,
+                not_after: None,
+            })
             .collect(),
+        certificates: Vec::new(),
         models,
         default_model,
     }

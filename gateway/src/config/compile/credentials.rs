@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use crate::{
     config::{
-        compiled::{Credential, CredentialKind},
+        compiled::{ApiKey, Credential, CredentialKind},
         diagnostics::{At, Diagnostics},
         raw::{Entries, Raw, RawCredential, RawSecret, Switch},
         secrets::{SecretError, SecretSource},
@@ -66,7 +66,12 @@ fn kind(
 ) -> CredentialKind {
     let kind = match (&raw.api_key, &raw.bearer) {
         (Some(api_key), None) => {
-            secret(api_key, secrets, at.key("api_key"), diagnostics).map(CredentialKind::ApiKey)
+            secret(api_key, secrets, at.key("api_key"), diagnostics).map(|primary| {
+                CredentialKind::ApiKey(ApiKey {
+                    primary,
+                    secondary: None,
+                })
+            })
         }
         (None, Some(bearer)) => {
             secret(bearer, secrets, at.key("bearer"), diagnostics).map(CredentialKind::Bearer)

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{
-        compiled::{Credential, CredentialKind, Deployment, Endpoint, EndpointKind, EndpointUrl},
+        compiled::{
+            Credential, CredentialKind, Deployment, Endpoint, EndpointKind, EndpointTls,
+            EndpointUrl,
+        },
         diagnostics::{At, Diagnostics},
         raw::{Entries, Raw, RawDeployment, RawEndpoint, RawKind},
         suggest,
@@ -93,6 +96,7 @@ fn endpoint(
             diagnostics,
         ),
         http2: raw.http2.unwrap_or(false),
+        tls: EndpointTls::default(),
         deployments: deployments(raw, at, diagnostics),
     }
 }

@@ -53,6 +53,7 @@ fn sections(raw: &Raw, secrets: &dyn SecretSource, diagnostics: &mut Diagnostics
         admin,
         threads: process::threads(raw),
         limits: process::limits(raw, diagnostics),
+        state_directory: None,
         drain_timeout: process::drain_timeout(raw),
         hand_over_timeout: process::hand_over_timeout(raw),
         log: process::log(raw, diagnostics),

@@ -75,6 +75,7 @@ pub(super) fn listeners(raw: &Raw, diagnostics: &mut Diagnostics) -> (Vec<Listen
         listen.push(Listen {
             address,
             h2c: entry.h2c.unwrap_or(false),
+            tls: None,
         });
     }
     if listen.is_empty() {

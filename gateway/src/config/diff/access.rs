@@ -2,7 +2,7 @@
 
 use super::{Lines, Pairs, pairs, words};
 use crate::{
-    config::compiled::{Access, Client},
+    config::compiled::{Access, Client, ClientKey},
     ids::{ClientName, ModelName},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn changes(old: &Access, new: &Access, lines: &mut Lines) {
 pub(super) fn clients(access: &Access) -> &[Client] {
     match access {
         Access::Open { default_model: _ } => &[],
-        Access::Clients(clients) => clients,
+        Access::Clients(clients) => &clients.list,
     }
 }
 
@@ -51,6 +51,7 @@ fn client(old: &Client, new: &Client, lines: &mut Lines) {
     let Client {
         name,
         keys,
+        certificates: _,
         models,
         default_model,
     } = old;
@@ -74,14 +75,14 @@ fn client(old: &Client, new: &Client, lines: &mut Lines) {
     );
 }
 
-fn keys(client: &ClientName, old: &[[u8; 32]], new: &[[u8; 32]], lines: &mut Lines) {
+fn keys(client: &ClientName, old: &[ClientKey], new: &[ClientKey], lines: &mut Lines) {
     let Pairs {
         added,
         removed,
         // The key is its hash.
         kept: _,
         reordered,
-    } = pairs(old, new, |key| key);
+    } = pairs(old, new, |key| &key.hash);
     for (keys, what) in [(added, "added"), (removed, "removed")] {
         for _ in keys {
             lines.add(format!("client {client} key {what}"));

@@ -46,7 +46,7 @@ pub(super) fn consequences(old: &Compiled, new: &Compiled) -> Vec<String> {
             for client in &kept {
                 lost_models(client, old, &meaning, &mut lines);
             }
-            lost_keys(&kept, &removed, now, &mut lines);
+            lost_keys(&kept, &removed, &now.list, &mut lines);
         }
     }
     lines.0
@@ -281,14 +281,14 @@ fn lost_models(
 fn lost_keys(kept: &[Kept<'_>], removed: &[&Client], now: &[Client], lines: &mut Lines) {
     let owners: HashMap<_, _> = now
         .iter()
-        .flat_map(|client| client.keys.iter().map(move |key| (key, &client.name)))
+        .flat_map(|client| client.keys.iter().map(move |key| (&key.hash, &client.name)))
         .collect();
     let kept = kept.iter().map(|client| (client.was, ""));
     let removed = removed.iter().map(|&client| (client, " removed"));
     for (client, fate) in kept.chain(removed) {
         let mut lost: BTreeMap<Option<&ClientName>, usize> = BTreeMap::new();
         for key in &client.keys {
-            let owner = owners.get(key).copied();
+            let owner = owners.get(&key.hash).copied();
             if owner != Some(&client.name) {
                 *lost.entry(owner).or_default() += 1;
             }

@@ -53,6 +53,8 @@ fn edit(old: &CredentialKind, new: &CredentialKind) -> String {
     let word = |kind: &CredentialKind| match kind {
         CredentialKind::ApiKey(_) => "api_key",
         CredentialKind::Bearer(_) => "bearer",
+        CredentialKind::Token(_) => "token",
+        CredentialKind::Caller => "caller",
         CredentialKind::None => "none",
     };
     let (old, new) = (word(old), word(new));
@@ -72,6 +74,7 @@ fn endpoint(old: &Endpoint, new: &Endpoint, lines: &mut Lines) {
         credential,
         api_version,
         http2,
+        tls: _,
         deployments,
     } = old;
     let key = |key: &str| format!("endpoint {name} {key}");

@@ -19,7 +19,11 @@ pub(super) fn listen(old: &[Listen], new: &[Listen], at_start: &mut Lines, at_on
         at_start.add(format!("listen {} removed", listen.address));
     }
     for (old, new) in kept {
-        let Listen { address, h2c } = old;
+        let Listen {
+            address,
+            h2c,
+            tls: _,
+        } = old;
         at_start.key(
             &format!("listen {address} h2c"),
             h2c,
