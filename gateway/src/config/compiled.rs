@@ -46,7 +46,22 @@ pub struct Compiled {
 impl Compiled {
     /// Takes over what only a start can change.
     pub fn keep_process(&mut self, running: &Self) {
-        self.listen.clone_from(&running.listen);
+        let mut new = std::mem::take(&mut self.listen);
+        self.listen = running
+            .listen
+            .iter()
+            .map(|listen| {
+                let mut listen = listen.clone();
+                let place = new.iter().position(|new| new.address == listen.address);
+                // The files of a listener that speaks TLS can change at any time.
+                if let Some(tls) = place.and_then(|place| new.remove(place).tls)
+                    && listen.tls.is_some()
+                {
+                    listen.tls = Some(tls);
+                }
+                listen
+            })
+            .collect();
         self.admin.clone_from(&running.admin);
         self.threads = running.threads;
         self.log.clone_from(&running.log);

@@ -17,6 +17,8 @@ mod words;
 use std::{
     collections::{BTreeMap, HashMap},
     hash::Hash,
+    path::Path,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -55,7 +57,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         threads,
         limits,
         drain_timeout,
-        state_directory: _,
+        state_directory,
         hand_over_timeout,
         log,
         response_headers,
@@ -74,6 +76,13 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         drain_timeout,
         &new.drain_timeout,
         words::span,
+    );
+    let folder = |path: &Option<Arc<Path>>| path.as_ref().map(|path| path.display().to_string());
+    at_once.key(
+        "state_directory",
+        &folder(state_directory),
+        &folder(&new.state_directory),
+        words::or("none"),
     );
     at_once.key(
         "hand_over_timeout",

@@ -16,8 +16,8 @@ use crate::secret::Secret;
 
 /// Largest configuration file, bytes: far above any that a person edits.
 const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Largest key file, bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// Largest key or certificate file, bytes: a bundle of all public authorities has half of it.
+const SECRET_BYTES_MAX: u64 = 512 * 1024;
 
 /// Why there is no configuration. Its display is what the operator reads: one line a mistake.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +90,12 @@ impl SecretSource for System {
         }
     }
 
+    fn place(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
     fn file(&self, path: &Path) -> Result<Secret, SecretError> {
-        match read(&self.folder.join(path), SECRET_BYTES_MAX) {
+        match read(&self.place(path), SECRET_BYTES_MAX) {
             Ok(mut text) => {
                 text.truncate(text.trim_end_matches(['\n', '\r']).len());
                 Ok(Secret::new(text))

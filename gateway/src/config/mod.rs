@@ -15,6 +15,7 @@ mod document;
 mod duration;
 mod lines;
 pub mod load;
+pub mod material;
 mod raw;
 pub mod schema;
 pub mod secrets;

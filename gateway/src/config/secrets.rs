@@ -1,7 +1,7 @@
 //! Where the values of credentials come from, as seen by the pure part: a question that tests answer with a
 //! map and the program with its environment and files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::secret::Secret;
 
@@ -37,4 +37,9 @@ pub trait SecretSource {
     /// # Errors
     /// None is passed, or as for a file.
     fn credential(&self, name: &str) -> Result<Secret, SecretError>;
+
+    /// The full path of what the configuration names by a path from its own folder.
+    fn place(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 }

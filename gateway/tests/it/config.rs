@@ -14,7 +14,10 @@ mod properties;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
+
+use rcgen::{CertifiedKey, KeyPair};
 
 use gateway::{
     config::{
@@ -45,6 +48,9 @@ impl SecretSource for Fake {
         if path.ends_with("missing") {
             return Err(SecretError::Unreadable("no such file".to_owned()));
         }
+        if path.extension().is_some_and(|extension| extension == "pem") {
+            return Ok(Secret::new(pem(path)));
+        }
         Ok(Secret::new(format!("{SECRET}-{}", path.display())))
     }
 
@@ -53,6 +59,21 @@ impl SecretSource for Fake {
             "not-passed" => Err(SecretError::Absent),
             _ => self.file(Path::new(name)),
         }
+    }
+}
+
+/// A certificate, or the key of it where the file is called so.
+fn pem(path: &Path) -> String {
+    static PAIR: LazyLock<CertifiedKey<KeyPair>> =
+        LazyLock::new(|| rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap());
+    static OTHER: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate().unwrap());
+    let name = path.file_stem().unwrap().to_string_lossy();
+    if name.ends_with("other-key") {
+        OTHER.serialize_pem()
+    } else if name.ends_with("key") {
+        PAIR.signing_key.serialize_pem()
+    } else {
+        PAIR.cert.pem()
     }
 }
 

@@ -425,8 +425,7 @@ pub(crate) async fn raw(
 
 /// HTTP/2 without TLS and without asking first.
 pub(crate) fn h2_client() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
+    client_builder()
         .http2_prior_knowledge()
         .build()
         .expect("a client")
@@ -434,8 +433,11 @@ pub(crate) fn h2_client() -> reqwest::Client {
 
 /// No proxy of the environment, and no connection shared with another test.
 pub(crate) fn client() -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client")
+    client_builder().build().expect("a client")
+}
+
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
+    // It fails where another test was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
 }

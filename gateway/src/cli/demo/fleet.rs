@@ -3,15 +3,17 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
+use serde_yaml::Value;
 use simulator::{Behaviour, Deployment, Kind, Resource, Simulator};
 
 use crate::{
     config::{
         self, Compiled,
-        compiled::{Access, Admin, EndpointKind, Listen},
+        compiled::{Access, Admin, Credential, CredentialKind, EndpointKind, EndpointTls, Listen},
         load,
         secrets::{SecretError, SecretSource},
     },
+    ids::CredentialName,
     secret::Secret,
     server::{self, Running},
 };
@@ -49,6 +51,38 @@ impl SecretSource for NoSecrets {
     }
 }
 
+/// The text without its `tls` sections, whose files may not be here; as it is if there are none.
+fn without_tls(text: String) -> String {
+    let Ok(mut value) = serde_yaml::from_str::<Value>(&text) else {
+        return text;
+    };
+    let remove = |section: &mut Value| {
+        let section = section.as_mapping_mut();
+        section.and_then(|section| section.remove("tls")).is_some()
+    };
+    let mut removed = false;
+    for listen in value
+        .get_mut("listen")
+        .and_then(Value::as_sequence_mut)
+        .into_iter()
+        .flatten()
+    {
+        removed |= remove(listen);
+    }
+    for (_, endpoint) in value
+        .get_mut("endpoints")
+        .and_then(Value::as_mapping_mut)
+        .into_iter()
+        .flatten()
+    {
+        removed |= remove(endpoint);
+    }
+    match serde_yaml::to_string(&value) {
+        Ok(text) if removed => text,
+        Ok(_) | Err(_) => text,
+    }
+}
+
 impl Plan {
     /// # Errors
     /// What is wrong with the configuration, one line a mistake.
@@ -57,7 +91,7 @@ impl Plan {
             None => ("conf/azure.yaml".to_owned(), SEED.to_owned()),
             Some(path) => {
                 let source = load::load(path).map_err(|report| report.to_string())?;
-                (source.file, source.text)
+                (source.file, without_tls(source.text))
             }
         };
         let (mut config, _warnings) = config::compile(&text, &NoSecrets).map_err(|errors| {
@@ -108,6 +142,11 @@ impl Plan {
             let running = Simulator::start(resource)
                 .await
                 .context("cannot start a simulated resource")?;
+            endpoint.credential = Credential {
+                name: CredentialName::new("none").expect("a word is a name"),
+                kind: CredentialKind::None,
+            };
+            endpoint.tls = EndpointTls::default();
             endpoint.url.tls = false;
             endpoint.url.host = "127.0.0.1".into();
             endpoint.url.port = running.addr().port();

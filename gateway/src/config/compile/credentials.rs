@@ -1,20 +1,24 @@
-//! Credentials: exactly one source each, and a value that fits into a header. No message shows a value.
+//! Credentials: exactly one kind each. No message shows a secret.
 
-use std::{collections::HashMap, path::Path};
+use std::collections::HashMap;
+
+use super::{secret::secret, tokens};
 
 use crate::{
     config::{
         compiled::{ApiKey, Credential, CredentialKind},
         diagnostics::{At, Diagnostics},
-        raw::{Entries, Raw, RawCredential, RawSecret, Switch},
-        secrets::{SecretError, SecretSource},
+        raw::{Entries, Raw, RawApiKey, RawCredential, RawSecret, Switch},
+        secrets::SecretSource,
     },
     ids::CredentialName,
-    secret::Secret,
 };
 
-/// The credential that always exists.
-const NONE: &str = "none";
+/// The credentials that always exist.
+const RESERVED: [(&str, CredentialKind); 2] = [
+    ("none", CredentialKind::None),
+    ("caller", CredentialKind::Caller),
+];
 
 /// By name. One with a mistake in it is there too, so that its users are not blamed.
 pub(super) fn compile(
@@ -29,32 +33,27 @@ pub(super) fn compile(
         let Some(name) = super::name(CredentialName::new, text, at, diagnostics) else {
             continue;
         };
+        if text == "caller" || text == "none" && matches!(entry, Some(Switch::On(_))) {
+            let message = format!("the name `{text}` always exists, expected another name");
+            diagnostics.error(at, message);
+        }
         let kind = match entry {
             Some(Switch::Off) => CredentialKind::None,
-            Some(Switch::On(_)) if text == NONE => {
-                diagnostics.error(
-                    at,
-                    "the name `none` always means no credential, expected another name",
-                );
-                CredentialKind::None
-            }
             Some(Switch::On(credential)) => kind(credential, secrets, at, diagnostics),
             None => {
                 diagnostics.missing(
                     at,
-                    "empty, expected `api_key` or `bearer`, or `none` for no credential",
+                    "empty, expected for example `api_key`, or `none` for no credential",
                 );
                 CredentialKind::None
             }
         };
         credentials.insert(text.to_owned(), Credential { name, kind });
     }
-    credentials
-        .entry(NONE.to_owned())
-        .or_insert_with(|| Credential {
-            name: CredentialName::new(NONE).expect("`none` is a name"),
-            kind: CredentialKind::None,
-        });
+    for (text, kind) in RESERVED {
+        let name = CredentialName::new(text).expect("a word is a name");
+        credentials.insert(text.to_owned(), Credential { name, kind });
+    }
     credentials
 }
 
@@ -64,127 +63,93 @@ fn kind(
     at: At<'_>,
     diagnostics: &mut Diagnostics,
 ) -> CredentialKind {
-    let kind = match (&raw.api_key, &raw.bearer) {
-        (Some(api_key), None) => {
-            secret(api_key, secrets, at.key("api_key"), diagnostics).map(|primary| {
-                CredentialKind::ApiKey(ApiKey {
-                    primary,
-                    secondary: None,
-                })
-            })
-        }
-        (None, Some(bearer)) => {
-            secret(bearer, secrets, at.key("bearer"), diagnostics).map(CredentialKind::Bearer)
-        }
-        (None, None) => {
-            diagnostics.missing(at, "empty, expected `api_key` or `bearer`");
-            None
-        }
-        (Some(_), Some(_)) => {
-            diagnostics.error(at, "both `api_key` and `bearer`, expected one of them");
-            None
-        }
+    let RawCredential {
+        api_key,
+        bearer,
+        managed_identity,
+        workload_identity,
+        client_secret,
+    } = raw;
+    let given = [
+        api_key.is_some(),
+        bearer.is_some(),
+        managed_identity.is_some(),
+        workload_identity.is_some(),
+        client_secret.is_some(),
+    ];
+    let kinds =
+        "one of `api_key`, `bearer`, `managed_identity`, `workload_identity` and `client_secret`";
+    if given.iter().filter(|given| **given).count() > 1 {
+        diagnostics.error(at, format!("more than one kind, expected {kinds}"));
+        return CredentialKind::None;
+    }
+    let kind = if let Some(raw) = api_key {
+        self::api_key(raw, secrets, at.key("api_key"), diagnostics).map(CredentialKind::ApiKey)
+    } else if let Some(raw) = bearer {
+        secret(raw, secrets, at.key("bearer"), diagnostics).map(CredentialKind::Bearer)
+    } else if let Some(raw) = managed_identity {
+        let at = at.key("managed_identity");
+        tokens::managed_identity(raw, secrets, at, diagnostics).map(CredentialKind::Token)
+    } else if let Some(raw) = workload_identity {
+        let at = at.key("workload_identity");
+        tokens::workload_identity(raw, secrets, at, diagnostics).map(CredentialKind::Token)
+    } else if let Some(raw) = client_secret {
+        let at = at.key("client_secret");
+        tokens::client_secret(raw, secrets, at, diagnostics).map(CredentialKind::Token)
+    } else {
+        diagnostics.missing(at, format!("empty, expected {kinds}"));
+        None
     };
     kind.unwrap_or(CredentialKind::None)
 }
 
-fn secret(
-    raw: &RawSecret,
+/// One key, or two.
+fn api_key(
+    raw: &RawApiKey,
     secrets: &dyn SecretSource,
     at: At<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Secret> {
-    let (at, found) = match (&raw.env, &raw.file, &raw.credential, &raw.value) {
-        (Some(name), None, None, None) => (at.key("env"), env(name, secrets)),
-        (None, Some(path), None, None) => (at.key("file"), file(path, secrets)),
-        (None, None, Some(name), None) => (at.key("credential"), credential(name, secrets)),
-        (None, None, None, Some(value)) => {
-            diagnostics.warn(
-                at.key("value"),
-                "a secret in this file, better use `env`, `file` or `credential`",
-            );
-            (at.key("value"), Ok(value.0.clone()))
-        }
-        (None, None, None, None) => {
-            diagnostics.missing(at, "empty, expected `env`, `file`, `credential` or `value`");
-            return None;
-        }
-        _ => {
-            diagnostics.error(
-                at,
-                "more than one source, expected one of `env`, `file`, `credential` and `value`",
-            );
-            return None;
-        }
-    };
-    match found.and_then(sendable) {
-        Ok(secret) => Some(secret),
-        Err(message) => {
-            diagnostics.error(at, message);
-            None
-        }
+) -> Option<ApiKey> {
+    let RawApiKey {
+        env,
+        file,
+        credential,
+        value,
+        primary,
+        secondary,
+    } = raw;
+    if primary.is_none() && secondary.is_none() {
+        let one = RawSecret {
+            env: env.clone(),
+            file: file.clone(),
+            credential: credential.clone(),
+            value: value.clone(),
+        };
+        let primary = secret(&one, secrets, at, diagnostics)?;
+        return Some(ApiKey {
+            primary,
+            secondary: None,
+        });
     }
-}
-
-fn env(name: &str, secrets: &dyn SecretSource) -> Result<Secret, String> {
-    secrets.env(name).map_err(|error| {
-        // A key pasted here by mistake must not be shown; it hardly ever is all capitals.
-        let capitals = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-        let shown = if name.chars().all(capitals) {
-            format!("`{name}`")
-        } else {
-            "of this name".to_owned()
-        };
-        format!("the environment variable {shown} {error}")
-    })
-}
-
-fn file(path: &Path, secrets: &dyn SecretSource) -> Result<Secret, String> {
-    secrets.file(path).map_err(|error| {
-        // The same for a key where a path is meant.
-        let path = path.display().to_string();
-        let shown = if path.contains('/') {
-            format!("`{path}`")
-        } else {
-            "of this name".to_owned()
-        };
-        match error {
-            SecretError::Unreadable(reason) => format!("the file {shown} cannot be read: {reason}"),
-            SecretError::Absent | SecretError::NotText | SecretError::TooLarge(_) => {
-                format!("the file {shown} {error}")
-            }
-        }
-    })
-}
-
-fn credential(name: &str, secrets: &dyn SecretSource) -> Result<Secret, String> {
-    // What systemd allows as a file name; the folder is its own.
-    if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        return Err(
-            "expected the name that stands before the colon in `LoadCredential=`".to_owned(),
+    if env.is_some() || file.is_some() || credential.is_some() || value.is_some() {
+        diagnostics.error(
+            at,
+            "a key beside `primary` and `secondary`, expected these two or one source",
         );
     }
-    secrets.credential(name).map_err(|error| match error {
-        SecretError::Absent => {
-            "systemd passes no credentials: is there a `LoadCredential=` in the unit?".to_owned()
+    let mut half = |name, raw: &Option<RawSecret>| match raw {
+        Some(raw) => secret(raw, secrets, at.key(name), diagnostics),
+        None => {
+            diagnostics.missing(
+                at.key(name),
+                "missing, expected both `primary` and `secondary`",
+            );
+            None
         }
-        // The name is not shown: a key may stand here by mistake.
-        SecretError::Unreadable(reason) => {
-            format!("the credential of this name cannot be read: {reason}")
-        }
-        SecretError::NotText | SecretError::TooLarge(_) => {
-            format!("the credential of this name {error}")
-        }
+    };
+    let (primary, secondary) = (half("primary", primary), half("secondary", secondary));
+    Some(ApiKey {
+        primary: primary?,
+        secondary: Some(secondary?),
     })
-}
-
-fn sendable(secret: Secret) -> Result<Secret, String> {
-    let text = secret.expose();
-    if text.is_empty() {
-        return Err("the secret is empty".to_owned());
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the secret has a character that is not allowed in a header, such as a space or a line end".to_owned());
-    }
-    Ok(secret)
 }

@@ -10,6 +10,7 @@ use crate::{
         },
         diagnostics::{At, Diagnostics},
         raw::{Entries, Raw, RawDeployment, RawEndpoint, RawKind},
+        secrets::SecretSource,
         suggest,
     },
     ids::{DeploymentName, EndpointName, ModelName},
@@ -25,6 +26,7 @@ const SHOWN_CHARS_MAX: usize = 24;
 pub(super) fn compile(
     raw: &Raw,
     credentials: &HashMap<String, Credential>,
+    secrets: &dyn SecretSource,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Endpoint> {
     let at = At::ROOT.key("endpoints");
@@ -37,6 +39,7 @@ pub(super) fn compile(
                 name,
                 entry.unwrap_or(&nothing),
                 credentials,
+                secrets,
                 at,
                 diagnostics,
             ));
@@ -52,6 +55,7 @@ fn endpoint(
     name: EndpointName,
     raw: &RawEndpoint,
     credentials: &HashMap<String, Credential>,
+    secrets: &dyn SecretSource,
     at: At<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Endpoint {
@@ -78,6 +82,9 @@ fn endpoint(
             "only azure endpoints have one, remove it or set `kind: azure`",
         );
     }
+    let tls = raw.tls.as_ref().map_or_else(EndpointTls::default, |tls| {
+        super::tls::endpoint(tls, url.as_ref(), secrets, at.key("tls"), diagnostics)
+    });
     Endpoint {
         name,
         kind,
@@ -96,7 +103,7 @@ fn endpoint(
             diagnostics,
         ),
         http2: raw.http2.unwrap_or(false),
-        tls: EndpointTls::default(),
+        tls,
         deployments: deployments(raw, at, diagnostics),
     }
 }

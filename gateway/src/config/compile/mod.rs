@@ -5,9 +5,13 @@
 mod clients;
 mod credentials;
 mod endpoints;
+mod jwt;
 mod models;
 mod policy;
 mod process;
+mod secret;
+mod tls;
+mod tokens;
 mod url;
 
 use super::{
@@ -43,17 +47,17 @@ fn sections(raw: &Raw, secrets: &dyn SecretSource, diagnostics: &mut Diagnostics
         diagnostics.missing(At::ROOT.key("version"), "missing, write `version: 1`");
     }
     let credentials = credentials::compile(raw, secrets, diagnostics);
-    let endpoints = endpoints::compile(raw, &credentials, diagnostics);
+    let endpoints = endpoints::compile(raw, &credentials, secrets, diagnostics);
     let names = models::Names::new(raw, diagnostics);
     let models = models::compile(raw, &endpoints, diagnostics);
     let access = clients::compile(raw, &names, diagnostics);
-    let (listen, admin) = process::listeners(raw, diagnostics);
+    let (listen, admin) = process::listeners(raw, secrets, diagnostics);
     Compiled {
         listen,
         admin,
         threads: process::threads(raw),
         limits: process::limits(raw, diagnostics),
-        state_directory: None,
+        state_directory: process::state_directory(raw, secrets, diagnostics),
         drain_timeout: process::drain_timeout(raw),
         hand_over_timeout: process::hand_over_timeout(raw),
         log: process::log(raw, diagnostics),

@@ -12,6 +12,7 @@ use crate::config::{
     compiled::{Admin, Limits, Listen, Log, LogFormat},
     diagnostics::{At, Diagnostics},
     raw::{List, Raw, RawLogFormat, Switch},
+    secrets::SecretSource,
     suggest,
 };
 
@@ -46,7 +47,11 @@ pub(super) fn hand_over_timeout(raw: &Raw) -> Duration {
 }
 
 /// The clients' listeners and the operators' one.
-pub(super) fn listeners(raw: &Raw, diagnostics: &mut Diagnostics) -> (Vec<Listen>, Option<Admin>) {
+pub(super) fn listeners(
+    raw: &Raw,
+    secrets: &dyn SecretSource,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Listen>, Option<Admin>) {
     let at = At::ROOT.key("listen");
     let mut listen = Vec::new();
     let mut taken = HashMap::new();
@@ -72,10 +77,18 @@ pub(super) fn listeners(raw: &Raw, diagnostics: &mut Diagnostics) -> (Vec<Listen
             );
             diagnostics.warn(at.key("address"), message);
         }
+        let tls = entry
+            .tls
+            .as_ref()
+            .map(|tls| super::tls::listener(tls, secrets, at.key("tls"), diagnostics));
+        if tls.is_some() && entry.h2c == Some(true) {
+            let message = "HTTP/2 without TLS cannot be spoken beside `tls`, remove one of them";
+            diagnostics.error(at.key("h2c"), message);
+        }
         listen.push(Listen {
             address,
             h2c: entry.h2c.unwrap_or(false),
-            tls: None,
+            tls,
         });
     }
     if listen.is_empty() {
@@ -120,6 +133,30 @@ fn admin_socket(path: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<Ar
     };
     let at = At::ROOT.key("admin");
     diagnostics.error(at.key("socket"), problem);
+    None
+}
+
+/// systemd names the folders of `StateDirectory=` with colons between them (systemd.exec(5)).
+pub(super) fn state_directory(
+    raw: &Raw,
+    secrets: &dyn SecretSource,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Path>> {
+    let Some(path) = &raw.state_directory else {
+        let folders = secrets.env("STATE_DIRECTORY").ok()?;
+        return folders
+            .expose()
+            .split(':')
+            .next()
+            .map(|folder| Path::new(folder).into());
+    };
+    if path.is_absolute() {
+        return Some(path.as_path().into());
+    }
+    diagnostics.error(
+        At::ROOT.key("state_directory"),
+        "expected an absolute path, for example `/var/lib/tokenweir`",
+    );
     None
 }
 

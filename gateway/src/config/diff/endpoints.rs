@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Alike, Lines, Pairs, Subject, pairs, words};
 use crate::{
-    config::compiled::{Credential, CredentialKind, Deployment, Endpoint},
+    config::compiled::{Credential, CredentialKind, Deployment, Endpoint, EndpointTls, Flow},
     ids::CredentialName,
 };
 
@@ -53,7 +53,11 @@ fn edit(old: &CredentialKind, new: &CredentialKind) -> String {
     let word = |kind: &CredentialKind| match kind {
         CredentialKind::ApiKey(_) => "api_key",
         CredentialKind::Bearer(_) => "bearer",
-        CredentialKind::Token(_) => "token",
+        CredentialKind::Token(source) => match source.flow {
+            Flow::ManagedIdentity { .. } => "managed_identity",
+            Flow::WorkloadIdentity { .. } => "workload_identity",
+            Flow::ClientSecret { .. } => "client_secret",
+        },
         CredentialKind::Caller => "caller",
         CredentialKind::None => "none",
     };
@@ -74,7 +78,7 @@ fn endpoint(old: &Endpoint, new: &Endpoint, lines: &mut Lines) {
         credential,
         api_version,
         http2,
-        tls: _,
+        tls,
         deployments,
     } = old;
     let key = |key: &str| format!("endpoint {name} {key}");
@@ -94,7 +98,45 @@ fn endpoint(old: &Endpoint, new: &Endpoint, lines: &mut Lines) {
         words::or("none"),
     );
     lines.key(&key("http2"), http2, &new.http2, words::plain);
+    self::tls(&key("tls"), tls, &new.tls, lines);
     self::deployments(name.as_str(), deployments, &new.deployments, lines);
+}
+
+fn tls(endpoint: &str, old: &EndpointTls, new: &EndpointTls, lines: &mut Lines) {
+    let EndpointTls {
+        authorities,
+        certificate,
+        verify,
+    } = old;
+    let none_or = |is_some: bool| if is_some { "given" } else { "none" };
+    for (key, is_same, was, is) in [
+        (
+            "ca",
+            *authorities == new.authorities,
+            !authorities.is_empty(),
+            !new.authorities.is_empty(),
+        ),
+        (
+            "certificate",
+            *certificate == new.certificate,
+            certificate.is_some(),
+            new.certificate.is_some(),
+        ),
+    ] {
+        if is_same {
+        } else if was == is {
+            lines.add(format!("{endpoint}.{key} changed"));
+        } else {
+            lines.add(format!(
+                "{endpoint}.{key} {} → {}",
+                none_or(was),
+                none_or(is)
+            ));
+        }
+    }
+    let skip = |verify: &bool| (!verify).to_string();
+    let key = format!("{endpoint}.insecure_skip_verify");
+    lines.key(&key, verify, &new.verify, skip);
 }
 
 fn deployments(endpoint: &str, old: &[Deployment], new: &[Deployment], lines: &mut Lines) {

@@ -3,7 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use super::{Lines, Pairs, pairs, words};
-use crate::config::compiled::{Admin, Limits, Listen, Log};
+use crate::config::compiled::{
+    Admin, CertificateFiles, ClientCertificates, Limits, Listen, ListenTls, Log,
+};
 
 pub(super) fn listen(old: &[Listen], new: &[Listen], at_start: &mut Lines, at_once: &mut Lines) {
     let Pairs {
@@ -19,22 +21,58 @@ pub(super) fn listen(old: &[Listen], new: &[Listen], at_start: &mut Lines, at_on
         at_start.add(format!("listen {} removed", listen.address));
     }
     for (old, new) in kept {
-        let Listen {
-            address,
-            h2c,
-            tls: _,
-        } = old;
+        let Listen { address, h2c, tls } = old;
         at_start.key(
             &format!("listen {address} h2c"),
             h2c,
             &new.h2c,
             words::plain,
         );
+        match (tls, &new.tls) {
+            (Some(old), Some(new)) => {
+                self::tls(&format!("listen {address} tls"), old, new, at_once)
+            }
+            (old, new) => at_start.key(
+                &format!("listen {address} tls"),
+                &old.is_some(),
+                &new.is_some(),
+                words::on_off,
+            ),
+        }
     }
     if reordered {
         // Which one comes first decides nothing.
         at_once.add("listen reordered".to_owned());
     }
+}
+
+/// Which files: whether their content has changed is the listener's to see.
+fn tls(listen: &str, old: &ListenTls, new: &ListenTls, lines: &mut Lines) {
+    let ListenTls {
+        certificates,
+        clients,
+    } = old;
+    let file = |CertificateFiles { certificate, key }: &CertificateFiles| {
+        format!("{} with {}", certificate.display(), key.display())
+    };
+    lines.key(
+        &format!("{listen}.certificates"),
+        certificates.as_slice(),
+        new.certificates.as_slice(),
+        |files| words::commas(files.iter().map(file)),
+    );
+    let asked = |clients: &Option<ClientCertificates>| {
+        clients.as_ref().map(|ClientCertificates { ca, required }| {
+            let required = if *required { "required" } else { "optional" };
+            format!("{required}, signed by {}", ca.display())
+        })
+    };
+    lines.key(
+        &format!("{listen} client certificates"),
+        &asked(clients),
+        &asked(&new.clients),
+        words::or("none"),
+    );
 }
 
 pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, lines: &mut Lines) {

@@ -1,6 +1,7 @@
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
+use rcgen::{CertifiedKey, KeyPair};
 
 use super::*;
 use crate::{
@@ -18,11 +19,24 @@ struct Fake;
 
 impl SecretSource for Fake {
     fn env(&self, name: &str) -> Result<Secret, SecretError> {
+        if name == "STATE_DIRECTORY" {
+            return Err(SecretError::Absent);
+        }
         Ok(Secret::new(format!("{SECRET}-{name}")))
     }
 
-    fn file(&self, _: &Path) -> Result<Secret, SecretError> {
-        Err(SecretError::Absent)
+    /// Certificates, and keys where the file is called so.
+    fn file(&self, path: &Path) -> Result<Secret, SecretError> {
+        static PAIRS: LazyLock<[CertifiedKey<KeyPair>; 2]> = LazyLock::new(|| {
+            [(); 2].map(|()| rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap())
+        });
+        let name = path.to_string_lossy();
+        let pair = &PAIRS[usize::from(name.contains("other"))];
+        Ok(Secret::new(if name.contains("key") {
+            pair.signing_key.serialize_pem()
+        } else {
+            pair.cert.pem()
+        }))
     }
 
     fn credential(&self, name: &str) -> Result<Secret, SecretError> {
@@ -50,6 +64,8 @@ models:
 clients:
   team-a: { keys: [KEY1, KEY2], models: [gpt-4o, dall], default_model: gpt-4o }
   team-b: { keys: [KEY3] }
+  robots: {}
+jwt: [{ issuer: https://i.example, audience: a, rules: [{ client: robots, roles: [r, s] }] }]
 ";
 
 const CASES: &str = include_str!("tests/cases.txt");
@@ -186,7 +202,9 @@ fn an_open_gateway_that_is_closed_says_who_is_refused() {
         [
             "open true → false",
             "client team-a added",
-            "client team-b added"
+            "client team-b added",
+            "client robots added",
+            "jwt https://i.example added"
         ]
     );
     assert_eq!(

@@ -4,6 +4,7 @@
 //!
 //! Aliases (`tripDuration`) are the words of API Management, see [`APIM_WORDS`].
 
+mod identity;
 mod read;
 mod shapes;
 mod values;
@@ -13,9 +14,14 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use identity::{
+    RawAlgorithm, RawApiKey, RawClient, RawClientCertificate, RawClientSecret, RawCredential,
+    RawEndpointTls, RawIssuer, RawListenTls, RawManagedIdentity, RawPlatform, RawRule, RawSecret,
+    RawWorkloadIdentity,
+};
 pub(super) use read::read;
-pub(super) use shapes::{Entries, InlineSecret, List, Switch};
-pub(super) use values::{Address, FailureCause, KeyHash, Percent, RetryCause, Statuses, Whole};
+pub(super) use shapes::{Entries, InlineSecret, List, Switch, Words};
+pub(super) use values::{Address, FailureCause, Percent, RetryCause, Statuses, Whole};
 
 use super::{
     bytes::{GIB, KIB, MIB, Size},
@@ -44,6 +50,9 @@ pub(super) struct Raw {
     /// killed, and the old one serves on.
     #[schemars(extend("default" = "30s"))]
     pub(super) hand_over_timeout: Option<Span<POSITIVE>>,
+    /// Absolute path of a folder in which the keys of token issuers are kept over a restart. Left out: the first of
+    /// systemd's `StateDirectory=`, or none.
+    pub(super) state_directory: Option<PathBuf>,
     /// Answers name the endpoint used and the number of attempts (`x-tokenweir-endpoint`,
     /// `x-tokenweir-attempts`).
     #[schemars(extend("default" = true))]
@@ -57,8 +66,8 @@ pub(super) struct Raw {
     pub(super) log: Option<RawLog>,
     /// Bounds on what clients may send and hold.
     pub(super) limits: Option<RawLimits>,
-    /// How the gateway shows itself to providers, by name; `none` for no credential. The name `none` always
-    /// exists.
+    /// How the gateway shows itself to providers, by name; `none` for no credential. The names `none` and `caller`
+    /// always exist.
     pub(super) credentials: Option<Entries<Switch<RawCredential>>>,
     /// Provider resources by name; at least one.
     #[schemars(required)]
@@ -69,6 +78,8 @@ pub(super) struct Raw {
     pub(super) defaults: Option<RawDefaults>,
     /// Who may call, by name. Needed unless `open: true`.
     pub(super) clients: Option<Entries<RawClient>>,
+    /// Issuers of tokens that clients may show in place of a key.
+    pub(super) jwt: Option<List<RawIssuer>>,
 }
 
 /// One listening socket.
@@ -81,6 +92,8 @@ pub(super) struct RawListen {
     /// Accept HTTP/2 without TLS (prior knowledge) beside HTTP/1.1.
     #[schemars(extend("default" = false))]
     pub(super) h2c: Option<bool>,
+    /// Speak TLS: HTTP/1.1 and HTTP/2. Left out: plain text.
+    pub(super) tls: Option<RawListenTls>,
 }
 
 /// The operators' listener.
@@ -139,33 +152,6 @@ pub(super) struct RawLimits {
     pub(super) client_body: Option<Span<POSITIVE>>,
 }
 
-/// One credential: exactly one of the keys.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub(super) struct RawCredential {
-    /// Sent as `api-key` to azure endpoints, as a bearer token to openai ones.
-    pub(super) api_key: Option<RawSecret>,
-    /// Sent as a bearer token.
-    pub(super) bearer: Option<RawSecret>,
-}
-
-/// Where a secret is: exactly one of the keys.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-pub(super) struct RawSecret {
-    /// Name of an environment variable.
-    pub(super) env: Option<String>,
-    /// Path of a file, from the folder of this one; line ends at its end do not count.
-    #[schemars(with = "Option<String>")]
-    pub(super) file: Option<PathBuf>,
-    /// Name of a credential that systemd passes (`LoadCredential=NAME:FILE` in the unit).
-    pub(super) credential: Option<String>,
-    /// The secret itself; better not in this file.
-    pub(super) value: Option<InlineSecret>,
-}
-
 /// One provider resource: an Azure OpenAI resource or an OpenAI-compatible server.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -178,7 +164,8 @@ pub(super) struct RawEndpoint {
     pub(super) kind: Option<RawKind>,
     /// Where it is, for people, logs and metrics.
     pub(super) region: Option<String>,
-    /// A name from `credentials`, or `none`.
+    /// A name from `credentials`, or `none`, or `caller`: the caller's own credential is handed on, if it is for Azure
+    /// and not one of the gateway's.
     #[schemars(required)]
     pub(super) credential: Option<String>,
     /// Priority of its deployments: lower first, a group is used only when those before it cannot serve.
@@ -192,6 +179,8 @@ pub(super) struct RawEndpoint {
     /// Speak HTTP/2 to the endpoint where it offers it.
     #[schemars(extend("default" = false))]
     pub(super) http2: Option<bool>,
+    /// Whom to trust there, and what to show.
+    pub(super) tls: Option<RawEndpointTls>,
     /// What it serves: model name to deployment. At least one.
     #[schemars(required)]
     pub(super) deployments: Option<Entries<RawDeployment>>,
@@ -346,19 +335,6 @@ pub(super) struct RawCoolDown {
     /// For a deployment that the endpoint says does not exist.
     #[schemars(extend("default" = "60s"))]
     pub(super) absent: Option<Span<POSITIVE>>,
-}
-
-/// Who may call.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawClient {
-    /// Hashes of its keys, `sha256:` and 64 hex digits; at least one. Two while a key is being changed.
-    #[schemars(required, length(min = 1))]
-    pub(super) keys: Option<List<KeyHash>>,
-    /// Models or aliases it may use; all if left out.
-    pub(super) models: Option<List<String>>,
-    /// The model that the name `auto` means.
-    pub(super) default_model: Option<String>,
 }
 
 /// The words of API Management's circuit breaker, and ours.

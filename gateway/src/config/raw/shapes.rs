@@ -100,6 +100,66 @@ impl<T: JsonSchema> JsonSchema for List<T> {
     }
 }
 
+/// One text, or a list of them. Whatever else stands here is not shown.
+#[derive(Debug)]
+pub(in crate::config) struct Words(Vec<String>);
+
+impl Words {
+    /// The texts with their places.
+    pub(in crate::config) fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.0.iter().map(String::as_str).enumerate()
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordsVisitor;
+
+        impl<'de> Visitor<'de> for WordsVisitor {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Words(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(
+                self,
+                mut list: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::new();
+                // An item that was cut out for a mistake is empty.
+                while let Some(text) = list.next_element::<Option<String>>()? {
+                    texts.extend(text);
+                }
+                Ok(Words(texts))
+            }
+        }
+
+        deserializer.deserialize_any(WordsVisitor)
+    }
+}
+
+impl JsonSchema for Words {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Words".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ] })
+    }
+}
+
 /// A section, or `off`.
 #[derive(Debug)]
 pub(in crate::config) enum Switch<T> {
@@ -161,7 +221,7 @@ impl<T: JsonSchema> JsonSchema for Switch<T> {
 }
 
 /// A secret written into the file. Whatever stands here is not shown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::config) struct InlineSecret(pub(in crate::config) Secret);
 
 impl<'de> Deserialize<'de> for InlineSecret {

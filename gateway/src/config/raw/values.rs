@@ -260,9 +260,39 @@ inline_schema!([] KeyHash, json_schema!({ "type": "string", "pattern": "^sha256:
 
 impl<'de> Deserialize<'de> for KeyHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_key_hash(&String::deserialize(deserializer)?)
+        Self::parse(&String::deserialize(deserializer)?)
+    }
+}
+
+impl KeyHash {
+    pub(super) fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
+        parse_key_hash(text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// A point in time, in seconds since 1970: `2027-01-31T12:00:00Z`, or `2027-01-31` for the end of that day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Moment(pub(in crate::config) u64);
+
+inline_schema!([] Moment, json_schema!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}" }));
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let end_of_day = || {
+            let tomorrow = text.parse::<jiff::civil::Date>()?.tomorrow()?;
+            Ok::<_, jiff::Error>(tomorrow.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp())
+        };
+        text.parse::<jiff::Timestamp>()
+            .or_else(|_| end_of_day())
+            .ok()
+            .and_then(|moment| u64::try_from(moment.as_second()).ok())
             .map(Self)
-            .map_err(de::Error::custom)
+            .ok_or_else(|| {
+                de::Error::custom(
+                    "expected a time such as `2027-01-31T12:00:00Z`, or a date such as `2027-01-31`",
+                )
+            })
     }
 }
 
