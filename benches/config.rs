@@ -25,7 +25,15 @@ fn config(c: &mut Criterion) {
     group.bench_function("link again", |b| {
         b.iter_batched(
             || world.snapshot.config.clone(),
-            |config| Snapshot::link(config, &world.registry, &world.resolver, &world.metrics),
+            |config| {
+                Snapshot::link(
+                    config,
+                    &world.registry,
+                    &world.resolver,
+                    &world.auth,
+                    &world.metrics,
+                )
+            },
             BatchSize::PerIteration,
         );
     });

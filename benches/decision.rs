@@ -7,6 +7,7 @@ use std::{hint::black_box, time::Duration};
 use benches::World;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
 use gateway::{
     api::{
         body::{BodyFacts, inspect, with_model},
@@ -57,6 +58,14 @@ fn body(bytes: usize) -> Bytes {
     format!(r#"{{"messages":[{{"role":"user","content":"{content}"}}],"model":"gpt-4o"}}"#).into()
 }
 
+/// Some day in 2026.
+const UNIX_NOW: Duration = Duration::from_secs(1_790_000_000);
+const SERVED: Outcome = Outcome {
+    cause: None,
+    status: Some(200),
+    retry_after: None,
+};
+
 struct Request<'a> {
     world: &'a World,
     target: Target<'a>,
@@ -73,11 +82,10 @@ fn admit<'a>(
     body: &'a Bytes,
     now: Timestamp,
 ) -> Request<'a> {
-    let key = client_credential(Some(KEY.as_bytes()), None)
-        .expect("it is one")
-        .expect("it is there");
-    let client = world.snapshot.client_by_key(&key_hash(key));
-    assert!(client.is_some_and(|client| client.models.is_none()));
+    let key = client_credential(Some(KEY.as_bytes()), None).expect("it is one");
+    let callers = world.snapshot.callers.as_ref().expect("keys are needed");
+    let caller = callers.recognise(key, &[], UNIX_NOW).now_or_never();
+    assert!(caller.is_some_and(|caller| caller.is_ok()));
     let Ok(Route::Model(target)) = route(&Method::POST, path, query, false) else {
         panic!("{path} is not served");
     };
@@ -130,7 +138,7 @@ impl Request<'_> {
     fn succeed(&self, course: &mut Course) -> (Uri, Bytes) {
         let place = course.begin(self.now).expect("it was chosen");
         let sent = self.rewrite(place);
-        black_box(course.succeeded(self.pool, 200, self.now));
+        black_box(course.succeeded(self.pool, SERVED, self.now));
         course.close(self.pool, |_| None, self.now);
         sent
     }

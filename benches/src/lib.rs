@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use gateway::{
+    auth::Auth,
     config::{
         Compiled, compile,
         secrets::{SecretError, SecretSource},
@@ -19,6 +20,7 @@ pub struct World {
     pub snapshot: Snapshot,
     pub registry: Registry,
     pub resolver: Resolver,
+    pub auth: Auth,
     pub metrics: Metrics,
 }
 
@@ -31,10 +33,12 @@ impl World {
     pub fn new(config: &str) -> Self {
         let (registry, resolver, metrics) =
             (Registry::default(), Resolver::default(), Metrics::new());
+        let auth = Auth::default();
         Self {
-            snapshot: Snapshot::link(compiled(config), &registry, &resolver, &metrics),
+            snapshot: Snapshot::link(compiled(config), &registry, &resolver, &auth, &metrics),
             registry,
             resolver,
+            auth,
             metrics,
         }
     }

@@ -125,7 +125,10 @@ struct Readiness<'a> {
 
 impl<'a> Readiness<'a> {
     fn of(snapshot: &'a Snapshot, draining: bool, now: Timestamp) -> Self {
-        let usable = |pool: &&Pool| pool.places().any(|place| is_usable(pool, place, now));
+        let usable = |pool: &&Pool| {
+            pool.places()
+                .any(|place| is_usable(snapshot, pool, place, now))
+        };
         let unserved: Vec<&str> = snapshot
             .pools
             .iter()
@@ -140,8 +143,18 @@ impl<'a> Readiness<'a> {
     }
 }
 
-fn is_usable(pool: &Pool, place: Place, now: Timestamp) -> bool {
+/// Nothing to show to the endpoint: a token was never had, or has expired.
+const NO_CREDENTIAL: Condition = Condition {
+    state: "error",
+    reason: Some("credential"),
+    until: None,
+};
+
+fn is_usable(snapshot: &Snapshot, pool: &Pool, place: Place, now: Timestamp) -> bool {
     pool.weight(place) > 0
+        && snapshot.upstreams[pool.member(place).endpoint]
+            .shown
+            .is_ready(now)
         && matches!(
             pool.standing(place, now),
             Standing::Ready | Standing::Recovering { .. }
@@ -191,12 +204,17 @@ fn deployment<'a>(
     now: Timestamp,
 ) -> DeploymentStatus<'a> {
     let member = pool.member(place);
-    let endpoint = &snapshot.upstreams[member.endpoint].endpoint;
+    let upstream = &snapshot.upstreams[member.endpoint];
+    let endpoint = &upstream.endpoint;
     let Condition {
         state,
         reason,
         until,
-    } = pool.condition(place, now);
+    } = if upstream.shown.is_ready(now) {
+        pool.condition(place, now)
+    } else {
+        NO_CREDENTIAL
+    };
     DeploymentStatus {
         endpoint: endpoint.name.as_str(),
         region: endpoint.region.as_deref(),

@@ -49,6 +49,8 @@ struct Attempt {
     started: Timestamp,
     status: Option<u16>,
     stale: u8,
+    /// Sent again with the other of two keys.
+    other_key: bool,
 }
 
 /// An attempt that is over.
@@ -152,6 +154,7 @@ impl Course {
                 started: now,
                 status: None,
                 stale: 0,
+                other_key: false,
             });
         }
         self.place()
@@ -192,14 +195,28 @@ impl Course {
         }
     }
 
+    /// Whether the same attempt may be made with another key: its first one was refused. Once, and costs no attempt.
+    pub fn with_other_key(&mut self) -> bool {
+        match &mut self.current {
+            Some(attempt) if !attempt.other_key => {
+                attempt.other_key = true;
+                attempt.status = None;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// The attempt under way is answered in a way that goes to the client. It stays under way until
     /// [`close`](Self::close): it may still break off.
-    pub fn succeeded(&mut self, pool: &Pool, status: u16, now: Timestamp) -> Settled {
-        let settled = self.settle(pool, status < 400, now);
-        self.answered(status);
+    pub fn succeeded(&mut self, pool: &Pool, outcome: Outcome, now: Timestamp) -> Settled {
+        let served = outcome.cause.is_none();
+        let settled = self.settle(pool, served, now);
+        if let Some(status) = outcome.status {
+            self.answered(status);
+        }
         if let Some(attempt) = &mut self.current {
             let (breaker, cool_down) = (&pool.model.breaker, &pool.model.cool_down);
-            let outcome = Outcome::of_answer(status, None, None);
             let _ = attempt.lease.record(&outcome, breaker, cool_down, now);
         }
         settled

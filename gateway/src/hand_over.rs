@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! old: start the program, its standard input is a unix socket
-//!      sockets (SCM_RIGHTS), then one line: their places and the memory ─▶ new: reads its configuration,
+//!      sockets (SCM_RIGHTS), then one line: their places, the memory, tokens ─▶ new: reads its configuration,
 //!                                                                              opens what it was not given
 //!                                                    ready | failed: why ◀─
 //!                                                   serve ─▶                 accepts
@@ -31,7 +31,10 @@ use serde::{Deserialize, Serialize};
 pub use self::successor::{Program, Successor, hand_over};
 use self::wire::Wire;
 use crate::{
-    server::sockets::{Inherited, Place, Socket},
+    server::{
+        Remembered,
+        sockets::{Inherited, Place, Socket},
+    },
     state::Memory,
 };
 
@@ -43,6 +46,26 @@ struct Inheritance {
     /// One for each descriptor, in their order.
     places: Vec<Place>,
     memory: Memory,
+    /// Not for a process of another version, which may write them in another way: it fetches its own.
+    #[serde(default)]
+    tokens: serde_json::Value,
+}
+
+impl Inheritance {
+    fn new(places: Vec<Place>, remembered: Remembered) -> Self {
+        Self {
+            places,
+            memory: remembered.memory,
+            tokens: serde_json::to_value(remembered.tokens).unwrap_or_default(),
+        }
+    }
+
+    fn remembered(self) -> Remembered {
+        Remembered {
+            memory: self.memory,
+            tokens: serde_json::from_value(self.tokens).unwrap_or_default(),
+        }
+    }
 }
 
 /// What the old process says after the inheritance.
@@ -74,11 +97,12 @@ impl Predecessor {
     ///
     /// # Errors
     /// Standard input is not a predecessor.
-    pub fn meet() -> io::Result<(Self, Inherited, Memory)> {
+    pub fn meet() -> io::Result<(Self, Inherited, Remembered)> {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let mut wire = Wire::new(stream)?;
         let descriptors = wire.receive_descriptors()?;
-        let Inheritance { places, memory } = wire.receive()?;
+        let mut inheritance: Inheritance = wire.receive()?;
+        let places = std::mem::take(&mut inheritance.places);
         if places.len() != descriptors.len() {
             let message = "the number of sockets is not the announced one";
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
@@ -91,7 +115,8 @@ impl Predecessor {
                 (place, socket)
             })
             .collect();
-        Ok((Self(wire), Inherited::new(sockets), memory))
+        let remembered = inheritance.remembered();
+        Ok((Self(wire), Inherited::new(sockets), remembered))
     }
 
     /// Tells it why this process cannot take over.

@@ -93,6 +93,7 @@ async fn retire(shared: Arc<Shared>, old: Arc<Snapshot>) {
         drop(old);
         shared.registry.prune(clock::now());
         shared.resolver.prune();
+        shared.auth.prune();
     });
     let _ = forgotten.await;
     tracing::debug!("the last request of the previous configuration has ended");

@@ -22,7 +22,8 @@ use self::{
 };
 use crate::{
     admin::Admin,
-    clock,
+    auth::{Auth, token::Kept},
+    clock::{self, Timestamp},
     config::compiled::Compiled,
     metrics::Metrics,
     orders::Desk,
@@ -53,11 +54,19 @@ pub enum StartError {
     Bind { place: String, source: io::Error },
 }
 
+/// What outlives a process.
+#[derive(Default)]
+pub struct Remembered {
+    pub memory: Memory,
+    pub tokens: Vec<Kept>,
+}
+
 /// What a reload replaces, and what it keeps.
 pub struct Shared {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub registry: Registry,
     pub resolver: Resolver,
+    pub auth: Auth,
     pub metrics: Metrics,
 }
 
@@ -66,12 +75,27 @@ impl Shared {
     /// Must be called inside a tokio runtime.
     #[must_use]
     pub fn link(&self, config: Compiled) -> Snapshot {
-        Snapshot::link(config, &self.registry, &self.resolver, &self.metrics)
+        Snapshot::link(
+            config,
+            &self.registry,
+            &self.resolver,
+            &self.auth,
+            &self.metrics,
+        )
+    }
+
+    /// What a process that takes over should know.
+    #[must_use]
+    pub fn remembered(&self, now: Timestamp) -> Remembered {
+        Remembered {
+            memory: self.registry.memory(now),
+            tokens: self.auth.tokens.kept(),
+        }
     }
 
     /// Makes a snapshot the one that new requests see, once its host names have addresses. Returns the one before.
     pub async fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
-        self.resolver.warm_up(WARM_UP).await;
+        tokio::join!(self.resolver.warm_up(WARM_UP), self.auth.warm_up(WARM_UP));
         self.snapshot.swap(Arc::new(snapshot))
     }
 }
@@ -104,7 +128,7 @@ type Waiting = Box<dyn FnOnce() -> io::Result<()> + Send>;
 /// As [`prepare`].
 pub async fn start(config: Compiled) -> Result<Running, StartError> {
     let (desk, _nobody) = Desk::new();
-    let mut running = prepare(config, Inherited::default(), Memory::default(), desk).await?;
+    let mut running = prepare(config, Inherited::default(), Remembered::default(), desk).await?;
     running.open().map_err(|source| StartError::Bind {
         place: "the configured addresses".to_owned(),
         source,
@@ -120,7 +144,7 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
 pub async fn prepare(
     config: Compiled,
     mut inherited: Inherited,
-    memory: Memory,
+    remembered: Remembered,
     desk: Desk,
 ) -> Result<Running, StartError> {
     let mut sockets = Vec::new();
@@ -147,7 +171,7 @@ pub async fn prepare(
         tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
     }
 
-    let shared = shared(config, memory).await;
+    let shared = shared(config, remembered).await;
     let mut running = Running {
         addresses: clients
             .iter()
@@ -171,9 +195,9 @@ pub async fn prepare(
 }
 
 /// The first snapshot, and what outlives it.
-async fn shared(config: Compiled, memory: Memory) -> Arc<Shared> {
+async fn shared(config: Compiled, remembered: Remembered) -> Arc<Shared> {
     let registry = Registry::default();
-    let restored = registry.restore(memory, clock::now());
+    let restored = registry.restore(remembered.memory, clock::now());
     if restored.facts + restored.dropped > 0 {
         tracing::info!(
             facts = restored.facts,
@@ -181,14 +205,16 @@ async fn shared(config: Compiled, memory: Memory) -> Arc<Shared> {
             "took over what the old process remembered"
         );
     }
-    let (resolver, metrics) = (Resolver::default(), Metrics::new());
+    let (resolver, auth, metrics) = (Resolver::default(), Auth::default(), Metrics::new());
+    auth.tokens.restore(remembered.tokens);
     metrics.reloaded(true, clock::unix_now());
-    let snapshot = Snapshot::link(config, &registry, &resolver, &metrics);
-    resolver.warm_up(WARM_UP).await;
+    let snapshot = Snapshot::link(config, &registry, &resolver, &auth, &metrics);
+    tokio::join!(resolver.warm_up(WARM_UP), auth.warm_up(WARM_UP));
     Arc::new(Shared {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         registry,
         resolver,
+        auth,
         metrics,
     })
 }

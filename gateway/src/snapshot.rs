@@ -4,16 +4,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, header};
+use http::HeaderValue;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 
 use crate::{
-    config::compiled::{Access, Client, Compiled, CredentialKind, Endpoint, EndpointKind, Model},
+    auth::{Auth, callers::Callers, shown::Shown},
+    config::compiled::{Access, Compiled, Endpoint, Model},
     ids::ModelName,
     metrics::{Metrics, ModelMetrics},
     pool::{Member, Pool, Tier},
     resolve::{Addresses, Resolver},
-    secret::Secret,
     state::{EndpointKey, Registry},
 };
 
@@ -34,8 +34,9 @@ pub struct Snapshot {
     pub model_metrics: Vec<ModelMetrics>,
     /// For requests that have no pool.
     pub other_metrics: ModelMetrics,
+    /// `None` where everybody may call.
+    pub callers: Option<Callers>,
     by_model: HashMap<ModelName, usize>,
-    by_key: HashMap<[u8; 32], usize>,
 }
 
 /// An endpoint, ready to be connected to.
@@ -44,7 +45,7 @@ pub struct Upstream {
     pub host: HeaderValue,
     /// Its name, as answers carry it.
     pub name: HeaderValue,
-    pub credential: Option<(HeaderName, HeaderValue)>,
+    pub shown: Shown,
     pub addresses: Addresses,
     /// What every connection to it has in common; the address is filled in at each attempt.
     peer: HttpPeer,
@@ -75,18 +76,19 @@ impl Upstream {
 }
 
 impl Snapshot {
-    /// Must be called inside a tokio runtime (new host names start being resolved).
+    /// Must be called inside a tokio runtime (new host names start being resolved, new tokens and key sets fetched).
     #[must_use]
     pub fn link(
         config: Compiled,
         registry: &Registry,
         resolver: &Resolver,
+        auth: &Auth,
         metrics: &Metrics,
     ) -> Self {
         let upstreams: Vec<Upstream> = config
             .endpoints
             .iter()
-            .map(|endpoint| upstream(endpoint, resolver))
+            .map(|endpoint| upstream(endpoint, resolver, auth))
             .collect();
         let pools: Vec<Pool> = config
             .models
@@ -103,14 +105,10 @@ impl Snapshot {
                     .map(move |name| (name.clone(), index))
             })
             .collect();
-        let by_key = match &config.access {
-            Access::Open { .. } => HashMap::new(),
-            Access::Clients(clients) => clients
-                .list
-                .iter()
-                .enumerate()
-                .flat_map(|(index, client)| client.keys.iter().map(move |key| (key.hash, index)))
-                .collect(),
+        auth.key_sets.set_directory(config.state_directory.clone());
+        let callers = match &config.access {
+            Access::Open { .. } => None,
+            Access::Clients(clients) => Some(Callers::link(clients, auth)),
         };
         let model_metrics = config
             .models
@@ -123,7 +121,7 @@ impl Snapshot {
             model_metrics,
             other_metrics: metrics.model(None),
             by_model,
-            by_key,
+            callers,
             config,
         }
     }
@@ -133,20 +131,9 @@ impl Snapshot {
     pub fn pool_of(&self, model: &str) -> Option<usize> {
         self.by_model.get(model).copied()
     }
-
-    /// The client that holds the key with this SHA-256. A lookup by hash takes the same time for a wrong key
-    /// as for a right one, as far as somebody who cannot choose the hash can see.
-    #[must_use]
-    pub fn client_by_key(&self, hash: &[u8; 32]) -> Option<&Client> {
-        let index = *self.by_key.get(hash)?;
-        match &self.config.access {
-            Access::Open { .. } => None,
-            Access::Clients(clients) => clients.list.get(index),
-        }
-    }
 }
 
-fn upstream(endpoint: &Endpoint, resolver: &Resolver) -> Upstream {
+fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth) -> Upstream {
     let url = &endpoint.url;
     let default_port = if url.tls { 443 } else { 80 };
     let bracketed = if url.host.contains(':') {
@@ -182,37 +169,11 @@ fn upstream(endpoint: &Endpoint, resolver: &Resolver) -> Upstream {
     Upstream {
         host: HeaderValue::from_str(&host).expect("a parsed URL has a printable host"),
         name: HeaderValue::from_str(endpoint.name.as_str()).expect("a name is plain ASCII"),
-        credential: credential(endpoint),
+        shown: Shown::link(&endpoint.credential, endpoint.kind, auth),
         addresses: resolver.addresses(&url.host, url.port),
         peer,
         endpoint: endpoint.clone(),
     }
-}
-
-/// The one header that shows the gateway to the provider.
-fn credential(endpoint: &Endpoint) -> Option<(HeaderName, HeaderValue)> {
-    let bearer = |secret: &Secret| {
-        (
-            header::AUTHORIZATION,
-            sensitive(&format!("Bearer {}", secret.expose())),
-        )
-    };
-    match (&endpoint.credential.kind, endpoint.kind) {
-        (CredentialKind::None | CredentialKind::Caller | CredentialKind::Token(_), _) => None,
-        (CredentialKind::ApiKey(key), EndpointKind::Azure) => Some((
-            HeaderName::from_static("api-key"),
-            sensitive(key.primary.expose()),
-        )),
-        (CredentialKind::ApiKey(key), EndpointKind::OpenAi) => Some(bearer(&key.primary)),
-        (CredentialKind::Bearer(secret), _) => Some(bearer(secret)),
-    }
-}
-
-fn sensitive(value: &str) -> HeaderValue {
-    let mut value =
-        HeaderValue::from_str(value).expect("checked when the configuration was compiled");
-    value.set_sensitive(true);
-    value
 }
 
 fn pool(model: &Model, endpoints: &[Endpoint], registry: &Registry, metrics: &Metrics) -> Pool {

@@ -113,12 +113,11 @@ impl Upkeep {
             Err("this process is the first of its container, which ends with it: restart the container instead".to_owned())
         } else {
             tracing::info!(program = %self.program.path().display(), "starting the process that takes over");
-            let registry = &running.shared.registry;
             let limit = running.shared.snapshot.load().config.hand_over_timeout;
             hand_over::hand_over(
                 self.program.clone(),
                 running.sockets.clone(),
-                registry.memory(clock::now()),
+                running.shared.remembered(clock::now()),
                 limit,
             )
             .await

@@ -1,7 +1,24 @@
-//! Reads the client's key from its headers. Knows no keys: whether one is good is asked elsewhere. A key
-//! never appears in an error.
+//! Reads the client's key or token from its headers. Knows none: whether one is good is asked elsewhere. It never
+//! appears in an error.
 
 use super::error::ApiError;
+
+/// What a client shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Presented<'a> {
+    pub text: &'a str,
+    /// It came in `authorization`, so it may be a token; what comes as `api-key` is a key.
+    pub is_bearer: bool,
+}
+
+/// Shows nothing of the credential.
+impl std::fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presented")
+            .field("is_bearer", &self.is_bearer)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The key in `api-key: KEY` or `authorization: Bearer KEY`; `None` where there is neither. SDKs send the
 /// same key either way, depending on which client class is used.
@@ -11,14 +28,17 @@ use super::error::ApiError;
 pub fn client_credential<'a>(
     api_key: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
-) -> Result<Option<&'a str>, ApiError> {
+) -> Result<Option<Presented<'a>>, ApiError> {
     let api_key = api_key.map(text).transpose()?.filter(|key| !key.is_empty());
     let bearer = authorization.map(bearer).transpose()?;
     match (api_key, bearer) {
         (Some(api_key), Some(bearer)) if api_key != bearer => {
             Err(ApiError::conflicting_credentials())
         }
-        (api_key, bearer) => Ok(api_key.or(bearer)),
+        (api_key, bearer) => Ok(bearer.or(api_key).map(|text| Presented {
+            text,
+            is_bearer: bearer.is_some(),
+        })),
     }
 }
 
@@ -58,7 +78,8 @@ mod tests {
             (None, Some(""), Err("invalid_api_key")),
         ] {
             let read =
-                client_credential(api_key.map(str::as_bytes), authorization.map(str::as_bytes));
+                client_credential(api_key.map(str::as_bytes), authorization.map(str::as_bytes))
+                    .map(|shown| shown.map(|shown| shown.text));
             assert_eq!(
                 read.map_err(|error| error.code),
                 expected,

@@ -16,8 +16,13 @@
 //! | 400 | `missing_api_version` | a dated path without `api-version` |
 //! | 400 | `missing_model` | nothing in the request names a model |
 //! | 400 | `websocket_required` | a realtime path without an upgrade to WebSocket |
+//! | 401 | `expired_api_key` | the key was good until its `not_after` |
 //! | 401 | `invalid_api_key` | the key is unknown, or not in a form that can be read |
+//! | 401 | `invalid_token` | the token is not good: expired, for somebody else, not signed by an accepted issuer |
 //! | 401 | `missing_api_key` | no key |
+//! | 401 | `unknown_certificate` | the client certificate names no client, and there is no key |
+//! | 403 | `access_denied` | the token is good, and means no client |
+//! | 403 | `azure_token_required` | only endpoints that take the caller's own Azure token could serve this |
 //! | 403 | `model_not_allowed` | the key is good, but not for this model |
 //! | 404 | `model_not_found` | no such model or alias |
 //! | 404 | `unsupported_operation` | the path is not served, or not for this model |
@@ -30,6 +35,7 @@
 //! | 500 | `internal_error` | a fault of the gateway |
 //! | 502 | `upstream_broken` | the answer of the last deployment broke off or made no sense |
 //! | 503 | `gateway_busy` | the memory for request bodies is used up |
+//! | 503 | `identity_unavailable` | the keys of the token's issuer cannot be had |
 //! | 503 | `upstream_auth_failed` | the providers refuse the gateway's credentials |
 //! | 503 | `upstream_unavailable` | no deployment could serve |
 //! | 504 | `upstream_timeout` | no answer in time |
@@ -177,6 +183,48 @@ impl ApiError {
         Self::new(401, "missing_api_key", message)
     }
 
+    /// Only the holder of the key learns this.
+    #[must_use]
+    pub fn expired_api_key() -> Self {
+        Self::new(401, "expired_api_key", "Your API key has expired.")
+    }
+
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        let message = "Your access token is not valid here: it may have expired, or be meant for \
+                       another service.";
+        Self::new(401, "invalid_token", message)
+    }
+
+    #[must_use]
+    pub fn unknown_certificate() -> Self {
+        let message = "Your client certificate is not known here. Ask who runs this gateway to add \
+                       it, or send an API key.";
+        Self::new(401, "unknown_certificate", message)
+    }
+
+    #[must_use]
+    pub fn access_denied() -> Self {
+        let message = "Your access token is valid, but has none of the roles, permissions or groups \
+                       that are needed here.";
+        Self::new(403, "access_denied", message)
+    }
+
+    #[must_use]
+    pub fn azure_token_required(model: &str) -> Self {
+        let message = format!(
+            "The model `{}` is served with your own Azure credential only. Send an access token for Azure.",
+            quote(model)
+        );
+        Self::new(403, "azure_token_required", message).about("model")
+    }
+
+    #[must_use]
+    pub fn identity_unavailable() -> Self {
+        let message = "Access tokens cannot be checked at the moment.";
+        Self::new(503, "identity_unavailable", message)
+    }
+
     #[must_use]
     pub fn model_not_allowed(model: &str) -> Self {
         let message = format!("Your API key may not use the model `{}`.", quote(model));
@@ -309,6 +357,17 @@ impl ApiError {
     }
 
     /// The JSON body of the answer.
+    /// Value of the `www-authenticate` header, in the words of RFC 6750 §3.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&'static str> {
+        match (self.status, self.code) {
+            (401, "invalid_token") => Some(r#"Bearer error="invalid_token""#),
+            (401, _) => Some("Bearer"),
+            (403, "access_denied") => Some(r#"Bearer error="insufficient_scope""#),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn body(&self) -> Bytes {
         let error = serde_json::json!({
@@ -353,6 +412,12 @@ mod tests {
             ApiError::missing_api_version(),
             ApiError::missing_model(),
             ApiError::websocket_required(),
+            ApiError::access_denied(),
+            ApiError::azure_token_required("m"),
+            ApiError::expired_api_key(),
+            ApiError::identity_unavailable(),
+            ApiError::invalid_token(),
+            ApiError::unknown_certificate(),
             ApiError::invalid_api_key(),
             ApiError::missing_api_key(),
             ApiError::model_not_allowed("m"),

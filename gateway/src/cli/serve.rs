@@ -20,8 +20,7 @@ use crate::{
     hand_over::{Predecessor, Program, Successor},
     notify,
     orders::Desk,
-    server::{self, Running, sockets::Inherited},
-    state::Memory,
+    server::{self, Remembered, Running, sockets::Inherited},
     upkeep::{self, Upkeep},
 };
 
@@ -33,7 +32,7 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 struct Estate {
     predecessor: Option<Predecessor>,
     sockets: Inherited,
-    memory: Memory,
+    remembered: Remembered,
 }
 
 /// # Errors
@@ -41,12 +40,12 @@ struct Estate {
 pub fn run(options: &ConfigFile, take_over: bool) -> anyhow::Result<ExitCode> {
     let program = Program::current().context("cannot tell which program this is")?;
     let estate = if take_over {
-        let (predecessor, sockets, memory) =
+        let (predecessor, sockets, remembered) =
             Predecessor::meet().context("`--take-over` is for the gateway's own use")?;
         Estate {
             predecessor: Some(predecessor),
             sockets,
-            memory,
+            remembered,
         }
     } else {
         Estate {
@@ -104,9 +103,9 @@ async fn serve(
     let Estate {
         mut predecessor,
         sockets,
-        memory,
+        remembered,
     } = estate;
-    let mut running = match server::prepare(config, sockets, memory, desk).await {
+    let mut running = match server::prepare(config, sockets, remembered, desk).await {
         Ok(running) => running,
         Err(error) => return Ok(fail(predecessor, EX_UNAVAILABLE, &error.to_string())),
     };

@@ -21,8 +21,10 @@ use tokio::task::spawn_blocking;
 use super::{Command, FLAG, Inheritance, Reply, wire::Wire};
 use crate::{
     notify,
-    server::sockets::{Place, Socket},
-    state::Memory,
+    server::{
+        Remembered,
+        sockets::{Place, Socket},
+    },
 };
 
 /// How this process was started.
@@ -106,7 +108,7 @@ impl Successor {
 pub async fn hand_over(
     program: Program,
     sockets: Vec<(Place, Arc<Socket>)>,
-    memory: Memory,
+    remembered: Remembered,
     limit: Duration,
 ) -> Result<Successor, String> {
     let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
@@ -116,7 +118,7 @@ pub async fn hand_over(
         let mut child = program
             .start(theirs.into())
             .map_err(|error| format!("cannot start {}: {error}", program.path.display()))?;
-        match instruct(ours, child.id(), sockets, memory, limit) {
+        match instruct(ours, child.id(), sockets, remembered, limit) {
             Ok(()) => Ok(Successor(child)),
             Err(refusal) => Err(explain(refusal, &mut child, limit)),
         }
@@ -143,7 +145,7 @@ fn instruct(
     stream: UnixStream,
     pid: u32,
     sockets: Vec<(Place, Arc<Socket>)>,
-    memory: Memory,
+    remembered: Remembered,
     limit: Duration,
 ) -> Result<(), Refusal> {
     let mut wire = Wire::new(stream).map_err(Refusal::Lost)?;
@@ -151,7 +153,7 @@ fn instruct(
     let descriptors: Vec<_> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     wire.send_descriptors(&descriptors).map_err(Refusal::Lost)?;
     let places = sockets.iter().map(|(place, _)| place.clone()).collect();
-    wire.send(&Inheritance { places, memory })
+    wire.send(&Inheritance::new(places, remembered))
         .map_err(Refusal::Lost)?;
     expect(&mut wire, &Reply::Ready)?;
     wire.send(&Command::Serve).map_err(Refusal::Lost)?;

@@ -126,7 +126,16 @@ pub fn effect(outcome: &Outcome, breaker: &BreakerParams, cool_down: &CoolDownPa
             Some(asked.unwrap_or(cool_down.default.min(cool_down.max))),
             Scope::Deployment,
         ),
-        Some(Cause::Auth) => (Some(cool_down.auth), Scope::Endpoint),
+        // Shorter where a new credential is on its way.
+        Some(Cause::Auth) => (
+            Some(
+                outcome
+                    .retry_after
+                    .unwrap_or(cool_down.auth)
+                    .min(cool_down.auth),
+            ),
+            Scope::Endpoint,
+        ),
         Some(Cause::Absent) => (Some(cool_down.absent), Scope::Deployment),
         // An overloaded service that says when it is back is believed.
         Some(Cause::Server) => (asked, Scope::Deployment),
@@ -237,7 +246,9 @@ mod tests {
         assert_eq!(pause(429, Some(20)), Some(1_000));
         assert_eq!(pause(429, Some(7_500)), Some(7_500));
         assert_eq!(pause(429, None), Some(10_000));
-        assert_eq!(pause(401, Some(5_000)), Some(60_000));
+        assert_eq!(pause(401, Some(5_000)), Some(5_000));
+        assert_eq!(pause(401, Some(86_400_000)), Some(60_000));
+        assert_eq!(pause(401, None), Some(60_000));
         assert_eq!(pause(503, Some(5_000)), Some(5_000));
         assert_eq!(pause(503, None), None);
         assert_eq!(pause(400, Some(5_000)), None);

@@ -4,28 +4,25 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, header};
+use http::header;
 use pingora::Result;
 use pingora_proxy::Session;
 
 use super::{
     Gateway, attempt, body,
     context::{Reply, RequestContext, Wanted},
+    identify::identify,
     respond,
 };
 use crate::{
     api::{
         body::{BodyFacts, inspect},
-        credential::client_credential,
         error::ApiError,
         models,
         operation::{Operation, Route, Shape, Target, route},
     },
     clock,
-    config::{
-        client_key::key_hash,
-        compiled::{Access, Client, Model},
-    },
+    config::compiled::{Access, Client, Model},
     ids::ModelName,
     snapshot::Snapshot,
 };
@@ -62,7 +59,7 @@ enum Admitted {
     Answer(Bytes),
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     Answer(ApiError, Option<Duration>),
     Client(Box<pingora::Error>),
 }
@@ -93,10 +90,10 @@ async fn examine(
 ) -> std::result::Result<Admitted, Refusal> {
     let snapshot = ctx.snapshot.clone();
     let upgrade = session.is_upgrade_req();
-    let request = session.req_header();
-    let client = identify(&snapshot, &request.headers)?;
+    let client = identify(&snapshot, session, ctx).await?;
     ctx.client = client.map(|client| client.name.clone());
 
+    let request = session.req_header();
     let uri = request.uri.clone();
     let target = match route(&request.method, uri.path(), uri.query(), upgrade)? {
         Route::Model(target) => target,
@@ -153,6 +150,7 @@ async fn examine(
         facts,
         body,
         upgrade,
+        hands_on: ctx.hands_on,
     };
     let now = clock::now();
     let first = attempt::first(&snapshot, &wanted, now);
@@ -183,30 +181,6 @@ fn facts(
         content_type.and_then(|value| value.to_str().ok()),
         &body.bytes,
     )
-}
-
-/// # Errors
-/// 400 or 401: no credential, two, or an unknown one.
-fn identify<'a>(
-    snapshot: &'a Snapshot,
-    headers: &HeaderMap,
-) -> std::result::Result<Option<&'a Client>, ApiError> {
-    const API_KEY: HeaderName = HeaderName::from_static("api-key");
-    if matches!(snapshot.config.access, Access::Open { .. }) {
-        return Ok(None);
-    }
-    for name in [&API_KEY, &header::AUTHORIZATION] {
-        if headers.get_all(name).iter().nth(1).is_some() {
-            return Err(ApiError::conflicting_credentials());
-        }
-    }
-    let bytes = |name| headers.get(name).map(http::HeaderValue::as_bytes);
-    let key = client_credential(bytes(&API_KEY), bytes(&header::AUTHORIZATION))?
-        .ok_or_else(ApiError::missing_api_key)?;
-    snapshot
-        .client_by_key(&key_hash(key))
-        .map(Some)
-        .ok_or_else(ApiError::invalid_api_key)
 }
 
 /// The pool of a model and the model, by name, alias or `auto`.

@@ -8,6 +8,8 @@
 //! write_response_header). So the head of a 404 goes on as a 103 that never leaves, its body is collected, and at
 //! the end an error makes pingora retry, or `respond` writes what was held.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use pingora::{Error, ErrorType, Result, http::ResponseHeader};
@@ -26,6 +28,7 @@ use crate::{
         header::{forwards_response_header, named_by_connection},
         sse::Tap,
     },
+    auth::shown::{Refused, Shown},
     clock,
     policy::{
         cause::Cause,
@@ -39,6 +42,8 @@ use crate::{
 const HELD_BYTES_MAX: usize = 64 * 1024;
 /// As much of an error's body is looked at to learn its code.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
+/// How long an endpoint that refused a token is left alone while a new one is fetched.
+const RENEWAL: Duration = Duration::from_secs(5);
 /// Ends an answer that goes on longer than the model's `timeouts.total`; no fault of the deployment.
 pub(super) const TOTAL_TIME_OVER: ErrorType = ErrorType::Custom("TotalTimeOver");
 
@@ -67,15 +72,26 @@ pub(super) fn head(
     } else {
         retry_after(&response.headers)
     };
-    let outcome = Outcome::of_answer(status, None, wait);
+    let mut outcome = Outcome::of_answer(status, None, wait);
+    if matches!(status, 401 | 403) {
+        outcome.retry_after = None;
+        match refused(ctx, status) {
+            Refused::Again if attempt::with_other_key(ctx) => {
+                return Err(decided(ctx, status, true));
+            }
+            Refused::Again | Refused::Final => {}
+            Refused::Renewing => outcome.retry_after = Some(RENEWAL),
+            Refused::CallersOwn => outcome.cause = Some(Cause::BadRequest),
+        }
+    }
     let Some(cause) = outcome.cause else {
-        attempt::succeeded(gateway, ctx, status);
+        attempt::succeeded(gateway, ctx, outcome);
         return relay(gateway, session, response, ctx);
     };
     if cause == Cause::BadRequest {
         // What it was shows when its body passes; it is never sent anywhere else.
         ctx.answer.error_body = Some(BytesMut::new());
-        attempt::succeeded(gateway, ctx, status);
+        attempt::succeeded(gateway, ctx, outcome);
         return relay(gateway, session, response, ctx);
     }
     match attempt::ended(gateway, ctx, outcome, false) {
@@ -92,6 +108,20 @@ pub(super) fn head(
             }
             relay(gateway, session, response, ctx)
         }
+    }
+}
+
+/// What follows from a credential that the endpoint did not accept. A key that is not allowed to do something (403)
+/// is no wrong key.
+fn refused(ctx: &RequestContext, status: u16) -> Refused {
+    let (Some(pool), Some(place)) = (ctx.pool(), ctx.course.place()) else {
+        return Refused::Final;
+    };
+    let shown = &ctx.snapshot.upstreams[pool.member(place).endpoint].shown;
+    match (shown, status) {
+        (Shown::Caller, _) => Refused::CallersOwn,
+        (_, 401) => shown.refused(ctx.sent.as_ref(), clock::now()),
+        (_, _) => Refused::Final,
     }
 }
 
@@ -251,7 +281,7 @@ fn has_body(response: &ResponseHeader, session: &Session) -> bool {
     )
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let wait = WaitHeaders {
         retry_after_ms: text("retry-after-ms"),

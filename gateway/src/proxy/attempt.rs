@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api::error::ApiError,
+    auth::shown::Shown,
     clock::{self, Timestamp},
     course::{Course, End, Recorded, Settled},
     policy::{
@@ -27,6 +28,9 @@ use crate::{
     snapshot::Snapshot,
 };
 
+/// Told to clients while no token can be had: it is fetched again all the time.
+const CREDENTIAL_WAIT: Duration = Duration::from_secs(5);
+
 /// Chooses the first deployment of a request.
 ///
 /// # Errors
@@ -37,11 +41,11 @@ pub(super) fn first(
     now: Timestamp,
 ) -> Result<Course, (ApiError, Option<Duration>)> {
     let pool = &snapshot.pools[wanted.pool];
-    let serves = |endpoint: usize| wanted.serves(snapshot, endpoint);
+    let serves = |endpoint: usize| wanted.serves(snapshot, endpoint, now);
     Course::first(pool, serves, now).map_err(|blocked| {
         let model = pool.model.name.as_str();
         match blocked.soonest {
-            None => (nobody_serves(pool, wanted, &serves), None),
+            None => nobody_serves(snapshot, pool, wanted),
             Some(soonest) => {
                 let error = if blocked.throttled {
                     ApiError::upstream_throttled(model)
@@ -54,19 +58,38 @@ pub(super) fn first(
     })
 }
 
-/// No member could ever serve this request: drained, or the operation has no counterpart.
-fn nobody_serves(pool: &Pool, wanted: &Wanted, serves: &impl Fn(usize) -> bool) -> ApiError {
+/// No member could serve this request whatever its state: drained, without a credential, or the operation has no
+/// counterpart.
+fn nobody_serves(
+    snapshot: &Snapshot,
+    pool: &Pool,
+    wanted: &Wanted,
+) -> (ApiError, Option<Duration>) {
     let model = pool.model.name.as_str();
-    if pool
+    let mut offering = pool
         .places()
-        .any(|place| serves(pool.member(place).endpoint))
-    {
-        ApiError::upstream_unavailable(model)
-    } else if wanted.body.is_whole() {
-        ApiError::operation_unavailable(model, wanted.operation.path())
-    } else {
-        ApiError::length_required()
+        .filter(|&place| pool.weight(place) > 0)
+        .map(|place| pool.member(place).endpoint)
+        .filter(|&endpoint| wanted.is_offered(snapshot, endpoint))
+        .peekable();
+    if offering.peek().is_none() {
+        let drained = pool
+            .places()
+            .any(|place| wanted.is_offered(snapshot, pool.member(place).endpoint));
+        let error = if drained {
+            ApiError::upstream_unavailable(model)
+        } else if wanted.body.is_whole() {
+            ApiError::operation_unavailable(model, wanted.operation.path())
+        } else {
+            ApiError::length_required()
+        };
+        return (error, None);
     }
+    let is_callers = |endpoint: usize| matches!(snapshot.upstreams[endpoint].shown, Shown::Caller);
+    if !wanted.hands_on && offering.all(is_callers) {
+        return (ApiError::azure_token_required(model), None);
+    }
+    (ApiError::upstream_unavailable(model), Some(CREDENTIAL_WAIT))
 }
 
 /// The peer of the next attempt. A name without an address is an attempt that failed.
@@ -138,7 +161,7 @@ pub(super) fn ended(
         replayable: wanted.body.is_replayable(),
         out_of_time: now.since(ctx.started) >= pool.model.timeouts.total,
     };
-    let serves = |endpoint: usize| wanted.serves(&ctx.snapshot, endpoint);
+    let serves = |endpoint: usize| wanted.serves(&ctx.snapshot, endpoint, now);
     let (verdict, settled) = ctx.course.ended(pool, &end, serves, now);
     report(gateway, &ctx.snapshot, pool, &settled, now);
     if verdict == Verdict::Stop(Stop::BudgetSpent) {
@@ -148,11 +171,11 @@ pub(super) fn ended(
 }
 
 /// The attempt under way is answered in a way that goes to the client.
-pub(super) fn succeeded(gateway: &Gateway, ctx: &mut RequestContext, status: u16) {
+pub(super) fn succeeded(gateway: &Gateway, ctx: &mut RequestContext, outcome: Outcome) {
     let Some(wanted) = &ctx.wanted else { return };
     let now = clock::now();
     let pool = &ctx.snapshot.pools[wanted.pool];
-    let settled = ctx.course.succeeded(pool, status, now);
+    let settled = ctx.course.succeeded(pool, outcome, now);
     report(gateway, &ctx.snapshot, pool, &settled, now);
 }
 
@@ -167,6 +190,15 @@ pub(super) fn again(gateway: &Gateway, ctx: &mut RequestContext) -> bool {
         gateway.metrics.stale_connections.inc();
     }
     again
+}
+
+/// Sends the same again to the same deployment, with the other of two keys.
+pub(super) fn with_other_key(ctx: &mut RequestContext) -> bool {
+    let replayable = ctx
+        .wanted
+        .as_ref()
+        .is_some_and(|wanted| wanted.body.is_replayable());
+    replayable && ctx.course.with_other_key()
 }
 
 /// Says in metrics and log what became of the failures of a request.
@@ -224,7 +256,8 @@ fn tell(gateway: &Gateway, snapshot: &Snapshot, pool: &Pool, recorded: &Recorded
 pub(super) fn wait(ctx: &RequestContext, now: Timestamp) -> Option<Duration> {
     let wanted = ctx.wanted.as_ref()?;
     let pool = &ctx.snapshot.pools[wanted.pool];
-    let soonest = pool.soonest_recovery(|endpoint| wanted.serves(&ctx.snapshot, endpoint), now)?;
+    let soonest =
+        pool.soonest_recovery(|endpoint| wanted.serves(&ctx.snapshot, endpoint, now), now)?;
     Some(soonest.since(now))
 }
 

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
@@ -18,6 +19,7 @@ use crate::{
         sse::Tap,
         table::{ModelPlace, UrlForm, model_place, url_form},
     },
+    auth::shown::Shown,
     clock::Timestamp,
     config::compiled::EndpointKind,
     course::Course,
@@ -31,12 +33,16 @@ pub struct RequestContext {
     /// Taken once; a reload in between does not concern this request.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) client: Option<ClientName>,
+    /// What the client showed is not one of the gateway's own keys, and may be handed on where that is configured.
+    pub(super) hands_on: bool,
     /// What the request wants, once that is known.
     pub(super) wanted: Option<Wanted>,
     /// Its attempts.
     pub(super) course: Course,
     /// The body as it goes to the deployment of the attempt under way.
     pub(super) outgoing: Bytes,
+    /// The credential that the attempt under way was sent with.
+    pub(super) sent: Option<HeaderValue>,
     pub(super) reply: Reply,
     pub(super) answer: AnswerFacts,
     /// The error now on its way through pingora was made by us: its fate is decided.
@@ -53,6 +59,8 @@ pub(super) struct Wanted {
     pub(super) facts: BodyFacts,
     pub(super) body: Buffered,
     pub(super) upgrade: bool,
+    /// As in [`RequestContext`].
+    pub(super) hands_on: bool,
 }
 
 impl Wanted {
@@ -64,9 +72,22 @@ impl Wanted {
         (self.body.is_whole() || !rewritten).then_some(form)
     }
 
-    pub(super) fn serves(&self, snapshot: &Snapshot, endpoint: usize) -> bool {
+    /// Whether the endpoint has this operation at all.
+    pub(super) fn is_offered(&self, snapshot: &Snapshot, endpoint: usize) -> bool {
         self.url_form(snapshot.upstreams[endpoint].endpoint.kind)
             .is_some()
+    }
+
+    /// Whether there is something to show to the endpoint, if it wants something.
+    pub(super) fn is_credible(&self, snapshot: &Snapshot, endpoint: usize, now: Timestamp) -> bool {
+        match &snapshot.upstreams[endpoint].shown {
+            Shown::Caller => self.hands_on,
+            shown => shown.is_ready(now),
+        }
+    }
+
+    pub(super) fn serves(&self, snapshot: &Snapshot, endpoint: usize, now: Timestamp) -> bool {
+        self.is_offered(snapshot, endpoint) && self.is_credible(snapshot, endpoint, now)
     }
 
     pub(super) fn target<'a>(&self, query: Option<&'a str>) -> Target<'a> {
@@ -126,9 +147,11 @@ impl RequestContext {
             started,
             snapshot,
             client: None,
+            hands_on: false,
             wanted: None,
             course: Course::default(),
             outgoing: Bytes::new(),
+            sent: None,
             reply: Reply::None,
             answer: AnswerFacts::default(),
             decided: false,

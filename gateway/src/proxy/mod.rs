@@ -10,6 +10,7 @@ mod context;
 mod failure;
 mod finish;
 mod framing;
+mod identify;
 mod respond;
 mod rewrite;
 

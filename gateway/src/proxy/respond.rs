@@ -82,8 +82,8 @@ pub(super) async fn error(
     if let Some(allow) = error.allow {
         head.insert_header(header::ALLOW, allow)?;
     }
-    if error.status == 401 {
-        head.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
+    if let Some(challenge) = error.challenge() {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
     if let Some(wait) = wait {
         set_wait(&mut head, wait)?;

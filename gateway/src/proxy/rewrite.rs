@@ -8,10 +8,14 @@ use pingora_proxy::Session;
 use smallvec::SmallVec;
 
 use super::{answer::is_named_by_connection, context::RequestContext};
-use crate::api::{
-    body::with_model,
-    header::{forwarded_subprotocols, forwards_request_header},
-    table::{ModelPlace, model_place, upstream_path_and_query},
+use crate::{
+    api::{
+        body::with_model,
+        header::{forwarded_subprotocols, forwards_request_header},
+        table::{ModelPlace, model_place, upstream_path_and_query},
+    },
+    auth::shown::Shown,
+    clock,
 };
 
 pub(super) fn request(
@@ -49,8 +53,12 @@ pub(super) fn request(
 
     remove_headers(session, request, wanted.upgrade);
     request.insert_header(header::HOST, upstream.host.clone())?;
-    if let Some((name, value)) = &upstream.credential {
-        request.insert_header(name.clone(), value.clone())?;
+    ctx.sent = None;
+    if let Shown::Caller = upstream.shown {
+        hand_on(session, request)?;
+    } else if let Some((name, value)) = upstream.shown.header(clock::now()) {
+        ctx.sent = Some(value.clone());
+        request.insert_header(name, value)?;
     }
 
     ctx.outgoing = match model_place(form, wanted.operation) {
@@ -63,6 +71,18 @@ pub(super) fn request(
     if !ctx.outgoing.is_empty() && wanted.body.is_whole() {
         request.remove_header(&header::TRANSFER_ENCODING);
         request.insert_header(header::CONTENT_LENGTH, ctx.outgoing.len())?;
+    }
+    Ok(())
+}
+
+/// The endpoint was only chosen because what the caller shows may be handed on.
+fn hand_on(session: &Session, request: &mut RequestHeader) -> Result<()> {
+    for name in [header::AUTHORIZATION, HeaderName::from_static("api-key")] {
+        if let Some(value) = session.get_header(&name) {
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            request.insert_header(name, value)?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gateway::{
+    auth::Auth,
     clock::Timestamp,
     config::{
         self,
@@ -108,6 +109,7 @@ impl World {
             config,
             &Registry::default(),
             &Resolver::default(),
+            &Auth::default(),
             &Metrics::new(),
         );
         Self {
@@ -162,7 +164,7 @@ impl World {
 
             let outcome = self.behaviours[member.endpoint].answer(&mut self.rng);
             if outcome.cause.is_none() {
-                course.succeeded(pool, 200, now);
+                course.succeeded(pool, outcome, now);
                 course.close(pool, |_| None, now);
                 self.served[member.endpoint] += 1;
                 break;

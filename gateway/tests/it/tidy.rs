@@ -13,8 +13,14 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
     ("Instant::now", &["clock.rs"]),
     ("SystemTime::now", &["clock.rs"]),
     ("clock_gettime", &["clock.rs"]),
-    ("std::fs", &["config/load.rs", "server/sockets.rs"]),
-    ("fs::File", &["config/load.rs", "server/sockets.rs"]),
+    (
+        "std::fs",
+        &["auth/files.rs", "config/load.rs", "server/sockets.rs"],
+    ),
+    (
+        "fs::File",
+        &["auth/files.rs", "config/load.rs", "server/sockets.rs"],
+    ),
     ("env::var", &["config/load.rs"]),
     (".register(", &["metrics.rs"]),
 ];

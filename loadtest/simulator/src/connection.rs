@@ -1,5 +1,5 @@
-//! One accepted connection: HTTP/1.1 or HTTP/2 with prior knowledge, and the violent ends that HTTP libraries
-//! do not offer. Knows no request.
+//! One accepted connection: HTTP/1.1 or HTTP/2 with prior knowledge, over TLS or not, and the violent ends that
+//! HTTP libraries do not offer. Those happen to the TCP connection, below TLS. Knows no request.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,8 +15,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
 
 use crate::body::AnswerBody;
+use crate::tls::{self, ClientSubject};
 
 const GARBAGE: &[u8] = b"\x16\x03\x01 this is not HTTP at all\r\n\r\n";
 
@@ -54,7 +56,7 @@ impl Fate {
 }
 
 /// Serves `stream` until either side ends it.
-pub(crate) async fn serve<S, F>(stream: TcpStream, handle: S)
+pub(crate) async fn serve<S, F>(stream: TcpStream, tls: Option<&TlsAcceptor>, handle: S)
 where
     S: Fn(Arc<Fate>, Request<Incoming>) -> F,
     F: Future<Output = Result<Response<AnswerBody>, std::convert::Infallible>> + Send + 'static,
@@ -63,10 +65,32 @@ where
         return;
     }
     let socket = Socket(Arc::new(Mutex::new(stream)));
+    let Some(tls) = tls else {
+        return exchange(socket.clone(), &socket, None, handle).await;
+    };
+    // A caller whose handshake fails has been told by the TLS library.
+    if let Ok(stream) = tls.accept(socket.clone()).await {
+        let client = tls::client_subject(stream.get_ref().1);
+        exchange(stream, &socket, client, handle).await;
+    }
+}
+
+/// Speaks HTTP on `stream`, which lies on `socket`.
+async fn exchange<I, S, F>(stream: I, socket: &Socket, client: Option<ClientSubject>, handle: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Arc<Fate>, Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<AnswerBody>, std::convert::Infallible>> + Send + 'static,
+{
     let fate = Arc::new(Fate::default());
     let builder = auto::Builder::new(TokioExecutor::new());
-    let service = service_fn(|request| handle(Arc::clone(&fate), request));
-    let io = TokioIo::new(socket.clone());
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(client) = &client {
+            request.extensions_mut().insert(client.clone());
+        }
+        handle(Arc::clone(&fate), request)
+    });
+    let io = TokioIo::new(stream);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     loop {
         tokio::select! {

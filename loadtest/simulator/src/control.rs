@@ -7,11 +7,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::clock::unix_now;
 use crate::faults::Fault;
 use crate::limits::Limiter;
 use crate::resource::Limits;
 use crate::state::Shared;
 use crate::stats::{Counts, Stats};
+use crate::tls::ClientSubject;
 
 #[derive(Clone)]
 pub struct Control {
@@ -26,6 +28,8 @@ pub struct LastRequest {
     pub query: Option<String>,
     /// In the order of arrival, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The subject of the client's certificate, such as `CN=client`, where the resource asks for one.
+    pub client_subject: Option<String>,
     #[serde(serialize_with = "as_text")]
     pub body: Bytes,
     pub body_bytes: usize,
@@ -62,6 +66,11 @@ impl Control {
                 *state.limiter.lock() = Limiter::new(limits.clone(), Instant::now());
             }
         }
+    }
+
+    /// Whether the tokens issued up to now are refused, even unexpired; later ones are accepted.
+    pub fn refuse_tokens(&self, refuse: bool) {
+        *self.shared.tokens_refused.lock() = refuse.then(unix_now);
     }
 
     #[must_use]
@@ -120,6 +129,10 @@ impl Control {
                 .iter()
                 .map(|(name, value)| (name.to_string(), text(value)))
                 .collect(),
+            client_subject: parts
+                .extensions
+                .get()
+                .map(|ClientSubject(subject)| subject.as_ref().to_owned()),
             body_bytes: recorded.body.len(),
             body_crc32: crc32fast::hash(&recorded.body),
             body: recorded.body.clone(),

@@ -54,6 +54,11 @@ pub(crate) async fn handle(
         parts.uri.path(),
         &body.to_bytes(),
     );
+    conclude(outcome)
+}
+
+/// The answer to a control request; `None` is one that does not exist.
+pub(crate) fn conclude(outcome: Result<Option<String>, serde_json::Error>) -> Response<AnswerBody> {
     match outcome {
         Ok(Some(body)) => reply(StatusCode::OK, body),
         Ok(None) => reply(
@@ -87,6 +92,14 @@ fn act(
         }
         ("DELETE", "faults") => {
             control.clear_faults();
+            done
+        }
+        ("POST", "refuse-tokens") => {
+            control.refuse_tokens(true);
+            done
+        }
+        ("DELETE", "refuse-tokens") => {
+            control.refuse_tokens(false);
             done
         }
         ("POST", "limits") => {

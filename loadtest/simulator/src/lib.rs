@@ -14,8 +14,10 @@
 //! ```
 
 mod answer;
+mod authority;
 mod body;
 mod chat;
+mod clock;
 mod completions;
 mod connection;
 mod control;
@@ -26,9 +28,11 @@ mod errors;
 mod exchange;
 mod faults;
 mod headers;
+mod identity;
 mod limits;
 mod media;
 mod models;
+mod port;
 mod request;
 mod resource;
 mod response_store;
@@ -39,11 +43,18 @@ mod service;
 mod state;
 mod stats;
 mod text;
+mod tls;
 mod tools;
 mod tunnel;
 
+pub use authority::{ClientName, Issued, IssuedFiles, TestAuthority};
 pub use control::{Control, LastRequest};
 pub use faults::{Action, Fault};
+pub use identity::{
+    Door, Identity, IdentityClient, IdentityControl, IdentityFault, IdentityOptions,
+    RunningIdentity, Seen, forge,
+};
 pub use resource::{Behaviour, Deployment, Kind, Limits, Resource};
 pub use server::{Running, Simulator};
 pub use stats::{Counts, Stats};
+pub use tls::ServerTls;

@@ -1,143 +1,65 @@
-//! The simulator as a program: one resource on one port, until SIGTERM or SIGINT.
+//! The simulators as a program: a resource or an identity on one port, until SIGTERM or SIGINT, or certificates
+//! in files.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::time::Duration;
+mod program;
 
-use anyhow::{Context, bail};
-use clap::Parser;
-use simulator::{Behaviour, Deployment, Kind, Limits, Resource, Simulator};
-use tokio::signal::unix::{SignalKind, signal};
+use clap::{Parser, Subcommand};
+use program::{certificates, identity, resource};
 
-/// An Azure OpenAI resource on loopback.
+/// An Azure OpenAI resource on loopback, and what it needs around it.
 #[derive(Parser)]
-struct Arguments {
-    /// Port of 127.0.0.1; 0 takes a free one.
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-    #[arg(long, default_value = "simulator")]
-    name: String,
-    #[arg(long, default_value = "Sweden Central")]
-    region: String,
-    /// A deployment, NAME or NAME=MODEL; repeatable.
-    #[arg(long = "deployment", value_name = "NAME[=MODEL]")]
-    deployments: Vec<String>,
-    /// An accepted key; repeatable. Without keys and tokens every caller is accepted.
-    #[arg(long = "key", value_name = "KEY")]
-    keys: Vec<String>,
-    /// An accepted bearer token; repeatable.
-    #[arg(long = "bearer-token", value_name = "TOKEN")]
-    bearer_tokens: Vec<String>,
-    /// Serve /v1/… as a plain OpenAI-compatible server.
-    #[arg(long)]
-    openai: bool,
-    /// Requests per minute of each deployment.
-    #[arg(long)]
-    rpm: Option<u64>,
-    /// Tokens per minute of each deployment.
-    #[arg(long)]
-    tpm: Option<u64>,
-    /// Provisioned throughput: --tpm is what the units carry.
-    #[arg(long)]
-    ptu: bool,
-    /// Time to the first byte, such as 50ms or 1s.
-    #[arg(long, default_value = "0ms", value_parser = duration)]
-    ttft: Duration,
-    /// Pace of a stream; 0 means no delay.
-    #[arg(long, default_value_t = 0)]
-    tokens_per_second: u32,
-    #[arg(long, default_value_t = 16)]
-    answer_tokens: u64,
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// A resource as JSON, in place of the options about it.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+#[command(args_conflicts_with_subcommands = true)]
+struct Program {
+    #[command(subcommand)]
+    mode: Option<Mode>,
+    #[command(flatten)]
+    resource: resource::Arguments,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Entra and the platforms' identity endpoints on loopback.
+    Identity(identity::Arguments),
+    /// Writes ca.pem, and server.pem and client.pem with their keys, for tests by hand.
+    Certificates(certificates::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let threads = arguments.threads;
-    let resource = resource(arguments)?;
-    let mut runtime = match threads {
-        0 | 1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    let runtime = runtime
-        .worker_threads(threads.max(1))
-        .enable_all()
-        .build()?;
-    runtime.block_on(serve(resource))
+    let program = Program::parse();
+    match program.mode {
+        None => resource::run(program.resource),
+        Some(Mode::Identity(arguments)) => identity::run(arguments),
+        Some(Mode::Certificates(arguments)) => certificates::run(&arguments),
+    }
 }
 
-async fn serve(resource: Resource) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let port = resource.port;
-    let mut running = Simulator::start(resource)
-        .await
-        .with_context(|| format!("port {port} of 127.0.0.1 cannot be bound"))?;
-    writeln!(std::io::stdout(), "{}", running.url())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    running.stop().await;
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn resource(arguments: Arguments) -> anyhow::Result<Resource> {
-    if let Some(path) = arguments.config {
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{}: cannot be read", path.display()))?;
-        return serde_json::from_str(&text)
-            .with_context(|| format!("{}: not a resource", path.display()));
-    }
-    if arguments.deployments.is_empty() {
-        bail!("no --deployment: name at least one");
-    }
-    let behaviour = Behaviour {
-        ttft_ms: arguments.ttft.as_millis().try_into()?,
-        tokens_per_second: arguments.tokens_per_second,
-        answer_tokens: arguments.answer_tokens,
-        ..Behaviour::default()
-    };
-    let limits = Limits {
-        rpm: arguments.rpm,
-        tpm: arguments.tpm,
-        ptu: arguments.ptu,
-        ..Limits::default()
-    };
-    let deployment = |text: &String| {
-        let (name, model) = text.split_once('=').unwrap_or((text, text));
-        Deployment::new(name, model)
-            .behaviour(behaviour.clone())
-            .limits(limits.clone())
-    };
-    Ok(Resource {
-        name: arguments.name,
-        region: arguments.region,
-        kind: if arguments.openai {
-            Kind::Openai
-        } else {
-            Kind::Azure
-        },
-        port: arguments.port,
-        deployments: arguments.deployments.iter().map(deployment).collect(),
-        api_keys: arguments.keys,
-        bearer_tokens: arguments.bearer_tokens,
-        ..Resource::default()
-    })
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parse = |digits: &str| {
-        digits
-            .parse()
-            .map_err(|_| format!("{text}: not a duration such as 50ms or 1s"))
-    };
-    match text.strip_suffix("ms") {
-        Some(digits) => parse(digits).map(Duration::from_millis),
-        None => parse(text.strip_suffix('s').unwrap_or("")).map(Duration::from_secs),
+    #[test]
+    fn options_belong_to_their_mode() {
+        let cases = [
+            ("--port 80 --deployment a=b --key c --ttft 5ms", true),
+            (
+                "--deployment a --token-audience b --tls-certificate c --tls-key d",
+                true,
+            ),
+            ("--deployment a --tls-certificate b", false),
+            ("--deployment a --client-ca b", false),
+            ("identity", true),
+            (
+                "identity --port 80 --tenant a --client b=c --client d --token-lifetime 60s",
+                true,
+            ),
+            ("identity --deployment a", false),
+            ("--deployment a identity", false),
+            ("certificates --dir a b c", true),
+            ("certificates --dir a", false),
+        ];
+        for (line, accepted) in cases {
+            let words = std::iter::once("simulator").chain(line.split(' '));
+            assert_eq!(Program::try_parse_from(words).is_ok(), accepted, "{line}");
+        }
     }
 }

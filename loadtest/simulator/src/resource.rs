@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::tls::ServerTls;
+
 /// Which service is imitated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,10 +27,16 @@ pub struct Resource {
     pub kind: Kind,
     pub port: u16,
     pub deployments: Vec<Deployment>,
-    /// Accepted keys. With no keys and no bearer tokens every caller is accepted.
+    /// Accepted keys. With no keys, no bearer tokens and no audience every caller is accepted.
     pub api_keys: Vec<String>,
     /// Accepted `Authorization: Bearer` values besides the keys.
     pub bearer_tokens: Vec<String>,
+    /// The `aud` of accepted tokens besides those: unexpired, and signed by a key of an [`Identity`].
+    ///
+    /// [`Identity`]: crate::Identity
+    pub token_audience: Option<String>,
+    /// Serves https in place of http.
+    pub tls: Option<ServerTls>,
     /// Seed of the faults' probabilities.
     pub seed: u64,
 }
@@ -43,6 +51,8 @@ impl Default for Resource {
             deployments: Vec::new(),
             api_keys: Vec::new(),
             bearer_tokens: Vec::new(),
+            token_audience: None,
+            tls: None,
             seed: 0,
         }
     }
@@ -66,6 +76,18 @@ impl Resource {
     #[must_use]
     pub fn api_key(mut self, key: &str) -> Self {
         self.api_keys.push(key.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn token_audience(mut self, audience: &str) -> Self {
+        self.token_audience = Some(audience.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 }

@@ -1,18 +1,20 @@
-//! Listens, accepts, and stops. A stopped simulator refuses connections on its port until it is restarted.
+//! Listens, serves, and stops. A stopped simulator refuses connections on its port until it is restarted.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::connection;
 use crate::control::Control;
+use crate::port::{Port, bind};
 use crate::resource::Resource;
 use crate::service;
 use crate::state::Shared;
+use crate::tls;
 
 pub struct Simulator;
 
@@ -20,16 +22,21 @@ impl Simulator {
     /// Starts a resource on the current runtime.
     ///
     /// # Errors
-    /// When the port cannot be bound.
+    /// When the port cannot be bound, or the TLS files hold no certificate or no key that fits.
     pub async fn start(resource: Resource) -> io::Result<Running> {
+        let tls = resource.tls.as_ref().map(tls::acceptor).transpose()?;
+        let scheme = tls::scheme(tls.as_ref());
         let listener = bind(resource.port).await?;
-        let addr = listener.local_addr()?;
         let shared = Arc::new(Shared::new(resource));
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let serving = Arc::clone(&shared);
+        let port = Port::open(
+            listener,
+            Arc::new(move |stream| Box::pin(serve(stream, tls.clone(), Arc::clone(&serving)))),
+        )?;
         Ok(Running {
             shared,
-            addr,
-            task: Some(task),
+            port,
+            scheme,
         })
     }
 }
@@ -37,20 +44,20 @@ impl Simulator {
 /// A simulator at work; dropping it stops it.
 pub struct Running {
     shared: Arc<Shared>,
-    addr: SocketAddr,
-    task: Option<JoinHandle<()>>,
+    port: Port,
+    scheme: &'static str,
 }
 
 impl Running {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.port.addr()
     }
 
-    /// `http://127.0.0.1:<port>`, without a slash at the end.
+    /// `http://127.0.0.1:<port>`, without a slash at the end; `https` where the resource has TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        format!("{}://{}", self.scheme, self.port.addr())
     }
 
     #[must_use]
@@ -60,11 +67,7 @@ impl Running {
 
     /// Closes the listener and every connection, and returns when the port refuses.
     pub async fn stop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-            // The error is the cancellation just asked for.
-            drop(task.await);
-        }
+        self.port.close().await;
         self.shared.stopped.notify_waiters();
     }
 
@@ -74,44 +77,20 @@ impl Running {
     /// When the port was taken in the meantime.
     pub async fn restart(&mut self) -> io::Result<()> {
         self.stop().await;
-        let listener = bind(self.addr.port()).await?;
-        self.task = Some(tokio::spawn(accept(listener, Arc::clone(&self.shared))));
-        Ok(())
+        self.port.reopen().await
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
         self.shared.stopped.notify_waiters();
     }
 }
 
-async fn bind(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
-}
-
-/// Owns the connections' tasks: they end with this one.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&shared)))),
-                // Out of file descriptors or a caller gone already; the next one may do better.
-                Err(_) => tokio::task::yield_now().await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     shared.connections.fetch_add(1, Ordering::Relaxed);
     let _open = Open::new(Arc::clone(&shared));
-    connection::serve(stream, |fate, request| {
+    connection::serve(stream, tls.as_ref(), |fate, request| {
         service::handle(Arc::clone(&shared), fate, request)
     })
     .await;

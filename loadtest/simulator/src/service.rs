@@ -193,7 +193,7 @@ pub(crate) fn admitted<'a>(
     query: &str,
 ) -> Result<Route<'a>, Refusal> {
     let shape = route.as_ref().map_or(Shape::Dated, |route| route.shape);
-    if !credentials::accepted(&shared.resource, shape, headers, query) {
+    if !credentials::accepted(shared, shape, headers, query) {
         return Err(errors::unauthorized(shared.resource.kind));
     }
     let route = route.ok_or_else(errors::resource_not_found)?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) tally: Arc<Tally>,
     pub(crate) faults: Faults,
     pub(crate) responses: Mutex<ResponseStore>,
+    /// Tokens issued until this time since 1970 are refused.
+    pub(crate) tokens_refused: Mutex<Option<Duration>>,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_open: AtomicU64,
     /// Wakes whoever waits for counts.
@@ -51,6 +54,7 @@ impl Shared {
             tally: Arc::new(Tally::new(Arc::clone(&changed))),
             faults: Faults::new(resource.seed),
             responses: Mutex::default(),
+            tokens_refused: Mutex::default(),
             connections: AtomicU64::new(0),
             connections_open: AtomicU64::new(0),
             stopped: Notify::new(),

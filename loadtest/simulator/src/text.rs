@@ -4,6 +4,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::clock::unix_now;
+
 const WORDS: [&str; 16] = [
     "The", " water", " behind", " the", " weir", " rises", " until", " it", " finds", " a",
     " lower", " place", " and", " then", " runs", " over.",
@@ -32,8 +34,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 pub(crate) fn unix_seconds() -> String {
-    let elapsed = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    elapsed.as_secs().to_string()
+    unix_now().as_secs().to_string()
 }
 
 /// A fresh id such as `chatcmpl-5f2c…`.

@@ -2,13 +2,15 @@
 
 mod answers;
 mod faults;
+mod identity;
 mod refusals;
+mod tls;
 
 use std::io;
 
 use serde_json::{Value, json};
 use simulator::{Behaviour, Deployment, Resource, Running, Simulator};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const CHAT: &str = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
@@ -45,15 +47,19 @@ async fn send(running: &Running, method: &str, path: &str, headers: &str, body: 
     let mut socket = TcpStream::connect(running.addr())
         .await
         .expect("the simulator listens");
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: a\r\n{headers}content-length: {length}\r\n\r\n{body}"
-    );
+    let request = request(method, path, headers, body);
     socket
         .write_all(request.as_bytes())
         .await
         .expect("the simulator reads");
     socket
+}
+
+fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: a\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// All that comes back, up to the end of the connection, and how it ended.
@@ -65,7 +71,11 @@ async fn raw(
     body: &str,
 ) -> (String, io::Result<()>) {
     let headers = format!("connection: close\r\n{headers}");
-    let mut socket = send(running, method, path, &headers, body).await;
+    let socket = send(running, method, path, &headers, body).await;
+    read_all(socket).await
+}
+
+async fn read_all(mut socket: impl AsyncRead + Unpin) -> (String, io::Result<()>) {
     let mut answer = Vec::new();
     let end = socket.read_to_end(&mut answer).await.map(drop);
     (String::from_utf8_lossy(&answer).into_owned(), end)

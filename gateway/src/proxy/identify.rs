@@ -1,0 +1,63 @@
+//! Whose request it is: reads what the caller shows from the connection and the headers, and asks `auth::callers`.
+
+use http::{HeaderName, HeaderValue, header};
+use pingora_proxy::Session;
+
+use super::{admit::Refusal, context::RequestContext};
+use crate::{
+    api::{credential::client_credential, error::ApiError},
+    auth::{callers::Stranger, certificate::PeerNames},
+    clock,
+    config::compiled::{Access, CertificateName, Client},
+    snapshot::Snapshot,
+};
+
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+/// Who is it; `None` where everybody may call. Notes in the context whether what it showed may be handed on.
+pub(super) async fn identify<'a>(
+    snapshot: &'a Snapshot,
+    session: &Session,
+    ctx: &mut RequestContext,
+) -> Result<Option<&'a Client>, Refusal> {
+    let (Access::Clients(clients), Some(callers)) = (&snapshot.config.access, &snapshot.callers)
+    else {
+        // It cannot be one of the gateway's: there are none.
+        ctx.hands_on = true;
+        return Ok(None);
+    };
+    let headers = &session.req_header().headers;
+    for name in [&API_KEY, &header::AUTHORIZATION] {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(ApiError::conflicting_credentials().into());
+        }
+    }
+    let bytes = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let shown = client_credential(bytes(&API_KEY), bytes(&header::AUTHORIZATION))?;
+    let recognised = callers
+        .recognise(shown, certificate(session), clock::unix_now())
+        .await;
+    let caller = recognised.map_err(
+        |Stranger {
+             error,
+             wait,
+             reason,
+         }| {
+            if let Some(reason) = reason {
+                tracing::info!(code = error.code, %reason, "a caller is refused");
+            }
+            Refusal::Answer(error, wait)
+        },
+    )?;
+    ctx.hands_on = caller.for_azure;
+    Ok(clients.list.get(caller.client))
+}
+
+/// The names in the certificate that the connection was opened with.
+fn certificate(session: &Session) -> &[CertificateName] {
+    let tls = session
+        .digest()
+        .and_then(|digest| digest.ssl_digest.as_ref());
+    tls.and_then(|tls| tls.extension.get::<PeerNames>())
+        .map_or(&[], |names| &names.0)
+}
