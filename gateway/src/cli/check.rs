@@ -1,5 +1,7 @@
 //! `tokenweir check`: everything that is wrong with a configuration, or the pools that follow from it. With `--diff`:
-//! what would change if the running gateway used it.
+//! what would change if the running gateway used it. With `--auth`: whether its credentials can be had.
+
+mod auth;
 
 use std::process::ExitCode;
 
@@ -7,9 +9,9 @@ use clap::Args;
 use http::Method;
 
 use super::{
-    ConfigFile, EX_CONFIG,
+    ConfigFile, EX_CONFIG, EX_UNAVAILABLE,
     ask::{Answer, Socket, ask},
-    complain, print,
+    complain, print, serve,
 };
 use crate::{
     config::{self, Loaded, diff::Diff, load as file, table},
@@ -25,6 +27,10 @@ pub struct Options {
     #[arg(long)]
     diff: bool,
 
+    /// Fetch every token and every key set once, as the gateway would, and say who answered, for how long and for whom
+    #[arg(long, conflicts_with = "diff")]
+    auth: bool,
+
     #[command(flatten)]
     socket: Socket,
 }
@@ -36,6 +42,16 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return compare(options);
     }
     Ok(match load(&options.config) {
+        Some(loaded) if options.auth => {
+            let report = auth::report(&loaded.compiled);
+            let (text, good) = serve::runtime(1)?.block_on(report);
+            print(&text);
+            if good {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EX_UNAVAILABLE)
+            }
+        }
         Some(loaded) => {
             print(&table::pools(&loaded.compiled));
             ExitCode::SUCCESS
