@@ -78,6 +78,14 @@ fn prepare(shared: &Shared, path: &Path) -> Result<(Option<Box<Snapshot>>, Appli
     };
     // What is read at the start only stays what this process has, so that it is still said the next time.
     loaded.compiled.keep_process(&shared.snapshot.load().config);
+    for (listen, tls) in loaded.compiled.listen.iter().zip(&shared.tls) {
+        if let (Some(files), Some(tls)) = (&listen.tls, tls) {
+            // Also where nothing has changed but what the files hold.
+            let place = listen.address;
+            tls.apply(files)
+                .map_err(|problem| format!("listen {place}: {problem}"))?;
+        }
+    }
     let changed = !applied.diff.changes.is_empty();
     let snapshot = changed.then(|| Box::new(shared.link(loaded.compiled)));
     Ok((snapshot, applied))

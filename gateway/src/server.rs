@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod sockets;
+pub mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use pingora::{apps::ServerApp, server::configuration::ServerConf};
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,12 +21,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     accept::Reception,
     sockets::{Inherited, Place, Socket},
+    tls::ListenerTls,
 };
 use crate::{
     admin::Admin,
     auth::{Auth, token::Kept},
     clock::{self, Timestamp},
-    config::compiled::Compiled,
+    config::compiled::{Compiled, Listen},
     metrics::Metrics,
     orders::Desk,
     proxy::{self, Gateway, Requests},
@@ -52,6 +55,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub enum StartError {
     #[error("cannot listen on {place}: {source}")]
     Bind { place: String, source: io::Error },
+    #[error("no TLS on {place}: {reason}")]
+    Tls { place: SocketAddr, reason: String },
 }
 
 /// What outlives a process.
@@ -68,6 +73,8 @@ pub struct Shared {
     pub resolver: Resolver,
     pub auth: Auth,
     pub metrics: Metrics,
+    /// Of each listener, in the order of the configuration; `None` where it speaks plain text.
+    pub tls: Vec<Option<Arc<ListenerTls>>>,
 }
 
 impl Shared {
@@ -120,6 +127,14 @@ pub struct Running {
     dismiss: CancellationToken,
 }
 
+/// Where clients come in.
+struct Door {
+    socket: Arc<Socket>,
+    /// HTTP/2 without TLS is spoken on it.
+    h2c: bool,
+    tls: Option<Arc<ListenerTls>>,
+}
+
 type Waiting = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// Serves on the current tokio runtime, with sockets of its own and nobody at the desk: for the demo.
@@ -140,13 +155,14 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
 /// wait in the kernel.
 ///
 /// # Errors
-/// A socket cannot be bound. Nothing is left running then.
+/// A certificate cannot be used, or a socket cannot be bound. Nothing is left running then.
 pub async fn prepare(
     config: Compiled,
     mut inherited: Inherited,
     remembered: Remembered,
     desk: Desk,
 ) -> Result<Running, StartError> {
+    let tls = load_tls(config.listen.clone()).await?;
     let mut sockets = Vec::new();
     let mut open = |place: Place| {
         let socket = inherited.take_or_bind(&place)?;
@@ -154,8 +170,12 @@ pub async fn prepare(
         Ok::<_, StartError>(socket)
     };
     let mut clients = Vec::new();
-    for listen in &config.listen {
-        clients.push((open(Place::Tcp(listen.address))?, listen.h2c));
+    for (listen, tls) in config.listen.iter().zip(&tls) {
+        clients.push(Door {
+            socket: open(Place::Tcp(listen.address))?,
+            h2c: listen.h2c,
+            tls: tls.clone(),
+        });
     }
     let mut admin = Vec::new();
     if let Some(configured) = &config.admin {
@@ -171,11 +191,11 @@ pub async fn prepare(
         tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
     }
 
-    let shared = shared(config, remembered).await;
+    let shared = shared(config, remembered, tls).await;
     let mut running = Running {
         addresses: clients
             .iter()
-            .filter_map(|(socket, _)| address(socket))
+            .filter_map(|door| address(&door.socket))
             .collect(),
         admin: admin.iter().find_map(|(socket, _)| address(socket)),
         shared,
@@ -195,7 +215,11 @@ pub async fn prepare(
 }
 
 /// The first snapshot, and what outlives it.
-async fn shared(config: Compiled, remembered: Remembered) -> Arc<Shared> {
+async fn shared(
+    config: Compiled,
+    remembered: Remembered,
+    tls: Vec<Option<Arc<ListenerTls>>>,
+) -> Arc<Shared> {
     let registry = Registry::default();
     let restored = registry.restore(remembered.memory, clock::now());
     if restored.facts + restored.dropped > 0 {
@@ -216,12 +240,29 @@ async fn shared(config: Compiled, remembered: Remembered) -> Arc<Shared> {
         resolver,
         auth,
         metrics,
+        tls,
     })
 }
 
+/// In the order of the listeners. Files are read, which is not for a worker.
+async fn load_tls(listen: Vec<Listen>) -> Result<Vec<Option<Arc<ListenerTls>>>, StartError> {
+    let load = |listen: &Listen| match &listen.tls {
+        None => Ok(None),
+        Some(files) => match ListenerTls::load(files) {
+            Ok(tls) => Ok(Some(Arc::new(tls))),
+            Err(reason) => Err(StartError::Tls {
+                place: listen.address,
+                reason,
+            }),
+        },
+    };
+    spawn_blocking(move || listen.iter().map(load).collect())
+        .await
+        .expect("reading certificates does not panic")
+}
+
 impl Running {
-    /// Each socket, and whether HTTP/2 without TLS is spoken on it.
-    fn expect_clients(&mut self, sockets: &[(Arc<Socket>, bool)]) {
+    fn expect_clients(&mut self, doors: &[Door]) {
         let conf = Arc::new(ServerConf {
             upstream_keepalive_pool_size: UPSTREAM_CONNECTIONS_KEPT,
             max_retries: TRIES_MAX,
@@ -232,12 +273,18 @@ impl Running {
         } = &*self.shared;
         let gateway = Gateway::new(snapshot.clone(), metrics.clone(), self.requests.clone());
         for h2c in [false, true] {
-            let mut sockets = sockets.iter().filter(|client| client.1 == h2c).peekable();
-            if sockets.peek().is_some() {
+            let mut doors = doors.iter().filter(|door| door.h2c == h2c).peekable();
+            if doors.peek().is_some() {
                 let app = Arc::new(proxy::app(&conf, gateway.clone(), h2c));
-                for (socket, _) in sockets {
-                    let connections = self.connections.clone();
-                    self.expect(socket, &app, connections, self.stop.subscribe());
+                for door in doors {
+                    let reception = Reception {
+                        app: app.clone(),
+                        tls: door.tls.clone(),
+                        stop: self.stop.subscribe(),
+                        dismiss: self.dismiss.clone(),
+                        connections: self.connections.clone(),
+                    };
+                    self.expect(&door.socket, reception);
                 }
                 self.apps.push(app);
             }
@@ -255,26 +302,21 @@ impl Running {
                 (None, uncounted.clone())
             };
             let app = Admin::new(self.shared.clone(), self.stop.subscribe(), desk);
-            let stop = self.stop_admin.subscribe();
-            self.expect(socket, &Arc::new(app), connections, stop);
+            let reception = Reception {
+                app: Arc::new(app),
+                tls: None,
+                stop: self.stop_admin.subscribe(),
+                dismiss: self.dismiss.clone(),
+                connections,
+            };
+            self.expect(socket, reception);
         }
     }
 
-    fn expect<A>(
-        &mut self,
-        socket: &Arc<Socket>,
-        app: &Arc<A>,
-        connections: TaskTracker,
-        stop: watch::Receiver<bool>,
-    ) where
+    fn expect<A>(&mut self, socket: &Arc<Socket>, reception: Reception<A>)
+    where
         A: ServerApp + Send + Sync + 'static,
     {
-        let reception = Reception {
-            app: app.clone(),
-            stop,
-            dismiss: self.dismiss.clone(),
-            connections,
-        };
         let socket = socket.clone();
         self.waiting
             .push(Box::new(move || accept::accept(&socket, reception)));
@@ -285,7 +327,12 @@ impl Running {
     /// # Errors
     /// The runtime cannot watch a socket (no file descriptor is left).
     pub fn open(&mut self) -> io::Result<()> {
-        self.waiting.drain(..).try_for_each(|accept| accept())
+        self.waiting.drain(..).try_for_each(|accept| accept())?;
+        let listeners: Vec<_> = self.shared.tls.iter().flatten().cloned().collect();
+        if !listeners.is_empty() {
+            tokio::spawn(tls::watch(listeners, self.stop.subscribe()));
+        }
+        Ok(())
     }
 
     /// Somebody else serves from the same sockets: accepts no more, finishes what runs, and answers one more request

@@ -15,6 +15,7 @@ use crate::{
     pool::{Member, Pool, Tier},
     resolve::{Addresses, Resolver},
     state::{EndpointKey, Registry},
+    upstream_tls,
 };
 
 /// Kept shorter than what Azure's front ends keep, so that it is we who close an idle connection.
@@ -157,6 +158,7 @@ fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth) -> Upstream {
         (true, true) => ALPN::H2H1,
         (true, false) => ALPN::H2,
     };
+    upstream_tls::apply(&endpoint.tls, &mut peer);
     peer.options.max_h2_streams = H2_STREAMS_MAX;
     peer.options.idle_timeout = Some(UPSTREAM_IDLE);
     peer.options.tcp_keepalive = Some(pingora::protocols::TcpKeepalive {

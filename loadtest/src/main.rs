@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     report::Report,
-    scenario::{crash, failover, hand_over, overhead, reload, stream},
+    scenario::{certificates, crash, failover, hand_over, overhead, reload, stream},
     stop::Stop,
 };
 
@@ -57,6 +57,9 @@ enum Scenario {
     /// The process is replaced again and again under load; fails if a client sees it
     #[command(after_help = tally::COUNTED)]
     HandOver(hand_over::Options),
+    /// Certificates are renewed again and again under load; fails if a client sees it
+    #[command(after_help = tally::COUNTED)]
+    Certificates(certificates::Options),
     /// A stop with streams under way, with idle connections, and with a stream that never ends
     #[command(after_help = tally::COUNTED)]
     Stop(scenario::stop::Options),
@@ -102,6 +105,7 @@ fn run(scenario: &Scenario, stop: &Stop) -> anyhow::Result<Report> {
         Scenario::Failover(options) => failover::run(options, stop),
         Scenario::Reload(options) => reload::run(options, stop),
         Scenario::HandOver(options) => hand_over::run(options, stop),
+        Scenario::Certificates(options) => certificates::run(options, stop),
         Scenario::Stop(options) => scenario::stop::run(options, stop),
         Scenario::Crash(options) => crash::run(options, stop),
     }

@@ -84,6 +84,17 @@ impl Service {
         more: &str,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
+        Self::start_with_tls(program_file, simulators, more, "", stop)
+    }
+
+    /// `tls`: of the listener for HTTP/1.1, which then speaks both protocols; empty for plain text.
+    pub(crate) fn start_with_tls(
+        program_file: &Program,
+        simulators: &[Simulator],
+        more: &str,
+        tls: &str,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let source = match &program_file.path {
             Some(path) => path.clone(),
@@ -102,8 +113,13 @@ impl Service {
             targets.push(Target::new(&url, MODEL, "key-of-a-client")?);
         }
         let [http1, http2, admin] = <[Target; 3]>::try_from(targets).expect("there are three");
+        let tls = if tls.is_empty() {
+            String::new()
+        } else {
+            format!(", tls: {{ {tls} }}")
+        };
         let head = format!(
-            "listen: [{{ address: \"{}\" }}, {{ address: \"{}\", h2c: true }}]\n\
+            "listen: [{{ address: \"{}\"{tls} }}, {{ address: \"{}\", h2c: true }}]\n\
              admin: {{ address: \"{}\" }}\n{LOG}{more}",
             http1.authority, http2.authority, admin.authority
         );

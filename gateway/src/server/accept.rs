@@ -22,11 +22,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::sockets::Socket;
+use super::{sockets::Socket, tls::ListenerTls};
 
 /// For the first byte of a connection. Pingora has the same limit, but not on listeners that also speak HTTP/2
 /// without TLS (apps/mod.rs: the peek at the first bytes has none).
 const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// For a whole TLS handshake, from its first byte. Also what a slow one may add to a hand-over.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// No descriptor or memory is left: others must finish first.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 /// Finds clients that vanished without a word, which would keep an old process alive for ever.
@@ -41,9 +43,11 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
 /// What the connections of one service have in common.
 pub(super) struct Reception<A> {
     pub(super) app: Arc<A>,
+    /// `None`: plain text.
+    pub(super) tls: Option<Arc<ListenerTls>>,
     /// True: accept no more, and say goodbye on what is open.
     pub(super) stop: watch::Receiver<bool>,
-    /// Nobody takes over: what has not sent a byte is dropped.
+    /// Nobody takes over: what has not sent a byte, or not ended its handshake, is dropped.
     pub(super) dismiss: CancellationToken,
     pub(super) connections: TaskTracker,
 }
@@ -52,6 +56,7 @@ impl<A> Clone for Reception<A> {
     fn clone(&self) -> Self {
         Self {
             app: self.app.clone(),
+            tls: self.tls.clone(),
             stop: self.stop.clone(),
             dismiss: self.dismiss.clone(),
             connections: self.connections.clone(),
@@ -177,7 +182,13 @@ async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
             connection
         }
     };
-    let mut connection: Option<Stream> = Some(Box::new(connection));
+    let mut connection: Option<Stream> = match &reception.tls {
+        None => Some(Box::new(connection)),
+        Some(tls) => {
+            tls.handshake(connection, HANDSHAKE, &reception.dismiss)
+                .await
+        }
+    };
     while let Some(stream) = connection {
         connection = reception.app.process_new(stream, &reception.stop).await;
     }

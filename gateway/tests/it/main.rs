@@ -20,3 +20,5 @@ mod sim;
 mod streaming;
 mod support;
 mod tidy;
+// On both sides.
+mod tls;

@@ -15,11 +15,21 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
     ("clock_gettime", &["clock.rs"]),
     (
         "std::fs",
-        &["auth/files.rs", "config/load.rs", "server/sockets.rs"],
+        &[
+            "auth/files.rs",
+            "config/load.rs",
+            "server/sockets.rs",
+            "server/tls/files.rs",
+        ],
     ),
     (
         "fs::File",
-        &["auth/files.rs", "config/load.rs", "server/sockets.rs"],
+        &[
+            "auth/files.rs",
+            "config/load.rs",
+            "server/sockets.rs",
+            "server/tls/files.rs",
+        ],
     ),
     ("env::var", &["config/load.rs"]),
     (".register(", &["metrics.rs"]),

@@ -2,6 +2,7 @@
 //! alternate between the targets, so that whatever else the machine does meets them all alike. What is proved about
 //! upkeep is counted over a mix of clients.
 
+pub(crate) mod certificates;
 pub(crate) mod crash;
 pub(crate) mod failover;
 pub(crate) mod hand_over;
