@@ -1,7 +1,11 @@
 //! Reads the client's key or token from its headers. Knows none: whether one is good is asked elsewhere. It never
 //! appears in an error.
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    header::{SUBPROTOCOL_KEY, has_prefix},
+    query,
+};
 
 /// What a client shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,24 @@ pub fn client_credential<'a>(
             is_bearer: bearer.is_some(),
         })),
     }
+}
+
+/// The key with which a browser opens a WebSocket, for it can set no header: an item of `sec-websocket-protocol`, as the
+/// openai npm package sends it, or `?api-key=`, as Azure documents it; with nothing in it that is percent-encoded.
+#[must_use]
+pub fn websocket_credential<'a>(
+    subprotocols: Option<&'a str>,
+    query: Option<&'a str>,
+) -> Option<Presented<'a>> {
+    let item = subprotocols
+        .into_iter()
+        .flat_map(|offered| offered.split(','))
+        .map(str::trim_ascii)
+        .find(|item| has_prefix(item, SUBPROTOCOL_KEY))
+        .map(|item| (&item[SUBPROTOCOL_KEY.len()..], true));
+    let parameter = query::value(query, "api-key").map(|key| (key, false));
+    let (text, is_bearer) = item.or(parameter).filter(|(text, _)| !text.is_empty())?;
+    Some(Presented { text, is_bearer })
 }
 
 fn bearer(authorization: &[u8]) -> Result<&str, ApiError> {
@@ -85,6 +107,27 @@ mod tests {
                 expected,
                 "{api_key:?} {authorization:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_browser_shows_its_key_where_it_can() {
+        for (subprotocols, query, expected) in [
+            (None, None, None),
+            (Some("realtime"), Some("model=m"), None),
+            (
+                Some("realtime, openai-insecure-api-key.k, openai-beta.realtime-v1"),
+                None,
+                Some(("k", true)),
+            ),
+            (Some("openai-insecure-api-key."), None, None),
+            (Some("realtime"), Some("a=b&api-key=k"), Some(("k", false))),
+            (None, Some("API-Key=k"), Some(("k", false))),
+            (None, Some("api-key="), None),
+        ] {
+            let shown = websocket_credential(subprotocols, query);
+            let shown = shown.map(|shown| (shown.text, shown.is_bearer));
+            assert_eq!(shown, expected, "{subprotocols:?} {query:?}");
         }
     }
 

@@ -42,7 +42,7 @@ const RESPONSE_ONLY: [&str; 3] = [
 ];
 
 /// How the browser client of the `openai` npm package hands over its key.
-const SUBPROTOCOL_KEY: &str = "openai-insecure-api-key.";
+pub(super) const SUBPROTOCOL_KEY: &str = "openai-insecure-api-key.";
 
 /// Whether a client's header goes to the provider. `name` in any case.
 #[must_use]
@@ -83,7 +83,7 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|held| held.eq_ignore_ascii_case(name))
 }
 
-fn has_prefix(text: &str, prefix: &str) -> bool {
+pub(super) fn has_prefix(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }

@@ -5,7 +5,10 @@ use pingora_proxy::Session;
 
 use super::{admit::Refusal, context::RequestContext};
 use crate::{
-    api::{credential::client_credential, error::ApiError},
+    api::{
+        credential::{client_credential, websocket_credential},
+        error::ApiError,
+    },
     auth::{callers::Stranger, certificate::PeerNames},
     clock,
     config::compiled::{Access, CertificateName, Client},
@@ -33,7 +36,18 @@ pub(super) async fn identify<'a>(
         }
     }
     let bytes = |name| headers.get(name).map(HeaderValue::as_bytes);
-    let shown = client_credential(bytes(&API_KEY), bytes(&header::AUTHORIZATION))?;
+    let mut shown = client_credential(bytes(&API_KEY), bytes(&header::AUTHORIZATION))?;
+    if session.is_upgrade_req() {
+        let subprotocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL);
+        let subprotocols = subprotocols.and_then(|offered| offered.to_str().ok());
+        let of_browser = websocket_credential(subprotocols, session.req_header().uri.query());
+        match (shown, of_browser) {
+            (Some(one), Some(other)) if one.text != other.text => {
+                return Err(ApiError::conflicting_credentials().into());
+            }
+            (one, other) => shown = one.or(other),
+        }
+    }
     let recognised = callers
         .recognise(shown, certificate(session), clock::unix_now())
         .await;

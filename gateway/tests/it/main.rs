@@ -6,6 +6,7 @@
 mod access;
 // Bodies of every size and form.
 mod bodies;
+mod canary;
 mod config;
 mod edges;
 // What happens over many requests.
