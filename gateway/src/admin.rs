@@ -2,6 +2,7 @@
 //! the metrics. Whoever reaches the address reads and changes nothing; the unix socket also takes orders. Its words
 //! for states are those of the console.
 
+mod identity;
 mod orders;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use self::identity::Identity;
 use crate::{
     clock::{self, Timestamp},
     orders::Desk,
@@ -63,6 +65,13 @@ impl Admin {
                     serde_json::to_string(&status).unwrap_or_default(),
                 )
             }
+            "/identity" => {
+                let identity = Identity::of(&self.shared, now, clock::unix_now());
+                json(
+                    StatusCode::OK,
+                    serde_json::to_string(&identity).unwrap_or_default(),
+                )
+            }
             "/metrics" => (
                 StatusCode::OK,
                 "text/plain; version=0.0.4",
@@ -70,7 +79,7 @@ impl Admin {
             ),
             _ => json(
                 StatusCode::NOT_FOUND,
-                r#"{"error":"not found; there are /healthz, /readyz, /status and /metrics"}"#
+                r#"{"error":"not found; there are /healthz, /readyz, /status, /identity and /metrics"}"#
                     .to_owned(),
             ),
         }

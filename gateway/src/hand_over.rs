@@ -49,6 +49,8 @@ struct Inheritance {
     /// Not for a process of another version, which may write them in another way: it fetches its own.
     #[serde(default)]
     tokens: serde_json::Value,
+    #[serde(default)]
+    key_sets: Vec<serde_json::Value>,
 }
 
 impl Inheritance {
@@ -57,6 +59,7 @@ impl Inheritance {
             places,
             memory: remembered.memory,
             tokens: serde_json::to_value(remembered.tokens).unwrap_or_default(),
+            key_sets: remembered.key_sets,
         }
     }
 
@@ -64,6 +67,7 @@ impl Inheritance {
         Remembered {
             memory: self.memory,
             tokens: serde_json::from_value(self.tokens).unwrap_or_default(),
+            key_sets: self.key_sets,
         }
     }
 }

@@ -11,10 +11,19 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     clock,
-    config::{self, diff, diff::Diff},
+    config::{
+        self, Compiled,
+        compiled::{Access, Endpoint},
+        diff::{self, Diff},
+    },
     orders::{Applied, Draft},
-    server::Shared,
+    policy::cause::Cause,
+    server::{
+        Shared,
+        tls::{self, ListenerTls},
+    },
     snapshot::Snapshot,
+    state::EndpointKey,
 };
 
 /// How often a replaced snapshot is looked at: it is dropped when the last request that holds it has ended.
@@ -27,12 +36,44 @@ const RETIRED_EVERY: Duration = Duration::from_secs(1);
 pub async fn reload(shared: &Arc<Shared>, path: PathBuf) -> Result<Applied, String> {
     let prepared = off_the_workers(shared, move |shared| prepare(shared, &path)).await;
     let result = match prepared {
-        Ok((snapshot, applied)) => {
-            if let Some(snapshot) = snapshot {
-                let old = shared.swap(*snapshot).await;
-                tokio::spawn(retire(shared.clone(), old));
+        Ok(Prepared {
+            snapshot,
+            certificates,
+            applied,
+        }) => {
+            shared.warm_up().await;
+            let put_to_use = move |shared: &Shared| {
+                // Together, and the stricter one first: who needs no certificate any more must not meet a configuration
+                // in which everybody may call.
+                let opens = snapshot.as_ref().is_some_and(|new| is_open(&new.config));
+                let apply = || {
+                    for (tls, prepared) in certificates {
+                        tls.apply(prepared);
+                    }
+                };
+                let swap = || snapshot.map(|new| shared.snapshot.swap(Arc::from(new)));
+                let old = if opens {
+                    apply();
+                    swap()
+                } else {
+                    let old = swap();
+                    apply();
+                    old
+                };
+                if let Some(old) = &old {
+                    forgive(shared, &old.config);
+                }
+                Ok(old)
+            };
+            match off_the_workers(shared, put_to_use).await {
+                Ok(old) => {
+                    if let Some(old) = old {
+                        tokio::spawn(retire(shared.clone(), old));
+                    }
+                    Ok(applied)
+                }
+                Err(reason) => Err(reason),
             }
-            Ok(applied)
         }
         Err(reason) => Err(reason),
     };
@@ -64,8 +105,15 @@ async fn off_the_workers<T: Send + 'static>(
         .unwrap_or_else(|panicked| Err(panicked.to_string()))
 }
 
-/// No snapshot if nothing has changed.
-fn prepare(shared: &Shared, path: &Path) -> Result<(Option<Box<Snapshot>>, Applied), String> {
+/// A configuration that is good, not yet in use.
+struct Prepared {
+    /// None if nothing has changed.
+    snapshot: Option<Box<Snapshot>>,
+    certificates: Vec<(Arc<ListenerTls>, tls::Prepared)>,
+    applied: Applied,
+}
+
+fn prepare(shared: &Shared, path: &Path) -> Result<Prepared, String> {
     let mut loaded = config::from_file(path).map_err(|report| report.to_string())?;
     let file = path.display().to_string();
     let applied = Applied {
@@ -77,18 +125,55 @@ fn prepare(shared: &Shared, path: &Path) -> Result<(Option<Box<Snapshot>>, Appli
             .collect(),
     };
     // What is read at the start only stays what this process has, so that it is still said the next time.
-    loaded.compiled.keep_process(&shared.snapshot.load().config);
+    let running = &shared.snapshot.load().config;
+    let listen = loaded.compiled.listen.clone();
+    loaded.compiled.keep_process(running);
+    if is_open(&loaded.compiled) && !is_open(running) && loaded.compiled.listen != listen {
+        return Err(
+            "`open: true` would count at once, but the changed `listen` only after a restart or a hand-over: \
+             change one after the other"
+                .to_owned(),
+        );
+    }
+    let mut certificates = Vec::new();
     for (listen, tls) in loaded.compiled.listen.iter().zip(&shared.tls) {
         if let (Some(files), Some(tls)) = (&listen.tls, tls) {
             // Also where nothing has changed but what the files hold.
-            let place = listen.address;
-            tls.apply(files)
-                .map_err(|problem| format!("listen {place}: {problem}"))?;
+            let prepared = tls
+                .prepare(files)
+                .map_err(|problem| format!("listen {}: {problem}", listen.address))?;
+            certificates.push((tls.clone(), prepared));
         }
     }
     let changed = !applied.diff.changes.is_empty();
     let snapshot = changed.then(|| Box::new(shared.link(loaded.compiled)));
-    Ok((snapshot, applied))
+    Ok(Prepared {
+        snapshot,
+        certificates,
+        applied,
+    })
+}
+
+fn is_open(config: &Compiled) -> bool {
+    matches!(config.access, Access::Open { .. })
+}
+
+/// Endpoints that refused a credential which is now another one need not be left out any longer.
+fn forgive(shared: &Shared, old: &Compiled) {
+    for endpoint in &shared.snapshot.load().config.endpoints {
+        let same = |other: &&Endpoint| {
+            other.url == endpoint.url && other.credential.name == endpoint.credential.name
+        };
+        let before = old.endpoints.iter().find(same);
+        if before.is_some_and(|before| before.credential.kind != endpoint.credential.kind) {
+            let key = EndpointKey {
+                url: endpoint.url.clone(),
+                credential: endpoint.credential.name.clone(),
+            };
+            let state = shared.registry.endpoint(&key);
+            state.health.forgive(Cause::Auth, clock::now());
+        }
+    }
 }
 
 /// Waits until no request holds the old snapshot, and forgets what only it knew. Dropping thousands of deployments

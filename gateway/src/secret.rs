@@ -1,4 +1,4 @@
-//! A value that must not be seen: it is redacted in Debug and Display, compared nowhere, wiped on drop, and
+//! A value that must not be seen: it is redacted in Debug and Display, and wiped on drop, and
 //! only [`Secret::expose`] gives it away, so that every use can be found by its name.
 
 use std::fmt;

@@ -11,6 +11,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use pingora::{apps::ServerApp, server::configuration::ServerConf};
+use serde_json::Value;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -64,6 +65,8 @@ pub enum StartError {
 pub struct Remembered {
     pub memory: Memory,
     pub tokens: Vec<Kept>,
+    /// Of token issuers.
+    pub key_sets: Vec<Value>,
 }
 
 /// What a reload replaces, and what it keeps.
@@ -97,13 +100,13 @@ impl Shared {
         Remembered {
             memory: self.registry.memory(now),
             tokens: self.auth.tokens.kept(),
+            key_sets: self.auth.key_sets.kept(),
         }
     }
 
-    /// Makes a snapshot the one that new requests see, once its host names have addresses. Returns the one before.
-    pub async fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+    /// Returns when what was linked has been tried once: names have addresses, credentials tokens.
+    pub async fn warm_up(&self) {
         tokio::join!(self.resolver.warm_up(WARM_UP), self.auth.warm_up(WARM_UP));
-        self.snapshot.swap(Arc::new(snapshot))
     }
 }
 
@@ -231,6 +234,7 @@ async fn shared(
     }
     let (resolver, auth, metrics) = (Resolver::default(), Auth::default(), Metrics::new());
     auth.tokens.restore(remembered.tokens);
+    auth.key_sets.restore(remembered.key_sets);
     metrics.reloaded(true, clock::unix_now());
     let snapshot = Snapshot::link(config, &registry, &resolver, &auth, &metrics);
     tokio::join!(resolver.warm_up(WARM_UP), auth.warm_up(WARM_UP));

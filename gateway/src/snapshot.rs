@@ -171,7 +171,7 @@ fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth) -> Upstream {
     Upstream {
         host: HeaderValue::from_str(&host).expect("a parsed URL has a printable host"),
         name: HeaderValue::from_str(endpoint.name.as_str()).expect("a name is plain ASCII"),
-        shown: Shown::link(&endpoint.credential, endpoint.kind, auth),
+        shown: Shown::link(&endpoint.credential, endpoint.kind, &endpoint.url, auth),
         addresses: resolver.addresses(&url.host, url.port),
         peer,
         endpoint: endpoint.clone(),

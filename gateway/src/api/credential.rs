@@ -48,20 +48,30 @@ pub fn client_credential<'a>(
 
 /// The key with which a browser opens a WebSocket, for it can set no header: an item of `sec-websocket-protocol`, as the
 /// openai npm package sends it, or `?api-key=`, as Azure documents it; with nothing in it that is percent-encoded.
-#[must_use]
+///
+/// # Errors
+/// 400 where both are present and differ.
 pub fn websocket_credential<'a>(
     subprotocols: Option<&'a str>,
     query: Option<&'a str>,
-) -> Option<Presented<'a>> {
+) -> Result<Option<Presented<'a>>, ApiError> {
     let item = subprotocols
         .into_iter()
         .flat_map(|offered| offered.split(','))
         .map(str::trim_ascii)
         .find(|item| has_prefix(item, SUBPROTOCOL_KEY))
-        .map(|item| (&item[SUBPROTOCOL_KEY.len()..], true));
-    let parameter = query::value(query, "api-key").map(|key| (key, false));
-    let (text, is_bearer) = item.or(parameter).filter(|(text, _)| !text.is_empty())?;
-    Some(Presented { text, is_bearer })
+        .map(|item| &item[SUBPROTOCOL_KEY.len()..])
+        .filter(|key| !key.is_empty());
+    let parameter = query::value(query, "api-key").filter(|key| !key.is_empty());
+    match (item, parameter) {
+        (Some(item), Some(parameter)) if item != parameter => {
+            Err(ApiError::conflicting_credentials())
+        }
+        (item, parameter) => Ok(item.or(parameter).map(|text| Presented {
+            text,
+            is_bearer: item.is_some(),
+        })),
+    }
 }
 
 fn bearer(authorization: &[u8]) -> Result<&str, ApiError> {
@@ -113,20 +123,40 @@ mod tests {
     #[test]
     fn a_browser_shows_its_key_where_it_can() {
         for (subprotocols, query, expected) in [
-            (None, None, None),
-            (Some("realtime"), Some("model=m"), None),
+            (None, None, Ok(None)),
+            (Some("realtime"), Some("model=m"), Ok(None)),
             (
                 Some("realtime, openai-insecure-api-key.k, openai-beta.realtime-v1"),
                 None,
-                Some(("k", true)),
+                Ok(Some(("k", true))),
             ),
-            (Some("openai-insecure-api-key."), None, None),
-            (Some("realtime"), Some("a=b&api-key=k"), Some(("k", false))),
-            (None, Some("API-Key=k"), Some(("k", false))),
-            (None, Some("api-key="), None),
+            (Some("openai-insecure-api-key."), None, Ok(None)),
+            (
+                Some("realtime"),
+                Some("a=b&api-key=k"),
+                Ok(Some(("k", false))),
+            ),
+            (None, Some("API-Key=k"), Ok(Some(("k", false)))),
+            (None, Some("api-key="), Ok(None)),
+            (
+                Some("openai-insecure-api-key.k"),
+                Some("api-key=k"),
+                Ok(Some(("k", true))),
+            ),
+            (
+                Some("openai-insecure-api-key.k"),
+                Some("api-key=j"),
+                Err("conflicting_credentials"),
+            ),
+            (
+                Some("openai-insecure-api-key."),
+                Some("api-key=k"),
+                Ok(Some(("k", false))),
+            ),
         ] {
-            let shown = websocket_credential(subprotocols, query);
-            let shown = shown.map(|shown| (shown.text, shown.is_bearer));
+            let shown = websocket_credential(subprotocols, query)
+                .map(|shown| shown.map(|shown| (shown.text, shown.is_bearer)))
+                .map_err(|error| error.code);
             assert_eq!(shown, expected, "{subprotocols:?} {query:?}");
         }
     }

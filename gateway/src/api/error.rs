@@ -6,7 +6,7 @@
 //!
 //! | status | code | when |
 //! | --- | --- | --- |
-//! | 400 | `conflicting_credentials` | `api-key` and `authorization` carry different keys |
+//! | 400 | `conflicting_credentials` | `api-key` and `authorization` differ or come twice, or the certificate is of another client |
 //! | 400 | `duplicate_model` | the body names its model more than once |
 //! | 400 | `invalid_deployment` | the deployment in the URL is not a plain name |
 //! | 400 | `invalid_json` | the body is not one JSON object |
@@ -20,7 +20,7 @@
 //! | 401 | `invalid_api_key` | the key is unknown, or not in a form that can be read |
 //! | 401 | `invalid_token` | the token is not good: expired, for somebody else, not signed by an accepted issuer |
 //! | 401 | `missing_api_key` | no key |
-//! | 401 | `unknown_certificate` | the client certificate names no client, and there is no key |
+//! | 401 | `unknown_certificate` | the client certificate names no client, and there is no key; or it does not count any more |
 //! | 403 | `access_denied` | the token is good, and means no client |
 //! | 403 | `azure_token_required` | only endpoints that take the caller's own Azure token could serve this |
 //! | 403 | `model_not_allowed` | the key is good, but not for this model |
@@ -91,8 +91,8 @@ impl ApiError {
 
     #[must_use]
     pub fn conflicting_credentials() -> Self {
-        let message =
-            "The `api-key` and `authorization` headers carry different keys. Send one of them.";
+        let message = "Your request shows more than one credential. Send one: `api-key: KEY` or \
+                       `authorization: Bearer KEY`.";
         Self::new(400, "conflicting_credentials", message)
     }
 
@@ -198,8 +198,8 @@ impl ApiError {
 
     #[must_use]
     pub fn unknown_certificate() -> Self {
-        let message = "Your client certificate is not known here. Ask who runs this gateway to add \
-                       it, or send an API key.";
+        let message = "Your client certificate is missing, has ended or is not known here. Ask who runs \
+                       this gateway to add it, or send an API key.";
         Self::new(401, "unknown_certificate", message)
     }
 
@@ -356,7 +356,6 @@ impl ApiError {
         Self::new(504, "upstream_timeout", message)
     }
 
-    /// The JSON body of the answer.
     /// Value of the `www-authenticate` header, in the words of RFC 6750 §3.
     #[must_use]
     pub fn challenge(&self) -> Option<&'static str> {
@@ -368,6 +367,7 @@ impl ApiError {
         }
     }
 
+    /// The JSON body of the answer.
     #[must_use]
     pub fn body(&self) -> Bytes {
         let error = serde_json::json!({

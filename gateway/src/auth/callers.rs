@@ -102,9 +102,16 @@ impl Callers {
         certificate: &[CertificateName],
         unix_now: Duration,
     ) -> Result<Caller, Stranger> {
-        let by_certificate = certificate
+        let mut clients = certificate
             .iter()
-            .find_map(|name| self.by_certificate.get(name).copied());
+            .filter_map(|name| self.by_certificate.get(name).copied());
+        let by_certificate = clients.next();
+        if clients.any(|other| Some(other) != by_certificate) {
+            return Err(Stranger {
+                reason: Some("the certificate has names of several clients".to_owned()),
+                ..ApiError::conflicting_credentials().into()
+            });
+        }
         let Some(shown) = shown else {
             return match by_certificate {
                 Some(client) => Ok(Caller {

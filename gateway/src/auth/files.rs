@@ -68,6 +68,10 @@ fn temporary(path: &Path) -> PathBuf {
 }
 
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    // A pipe would keep us waiting for somebody to write.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?
         .take(bytes_max + 1)

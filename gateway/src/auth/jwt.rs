@@ -33,18 +33,12 @@ pub use self::{
     keys::Source,
 };
 use crate::{
-    config::compiled::{Algorithm, Clients, Issuer},
+    config::compiled::{AZURE_AUDIENCES, Algorithm, Clients, Issuer},
     ids::ClientName,
 };
 
 /// When a client may come again: by then the issuer has been asked once more, or soon will be.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// The audiences of tokens that were made for Azure OpenAI itself, without a slash at their end.
-const AZURE_AUDIENCES: [&str; 2] = [
-    "https://cognitiveservices.azure.com",
-    "https://ai.azure.com",
-];
 
 /// Whom a token shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,7 +292,7 @@ impl Trusted {
 }
 
 fn is_azures(audience: &str) -> bool {
-    AZURE_AUDIENCES.contains(&audience.strip_suffix('/').unwrap_or(audience))
+    AZURE_AUDIENCES.contains(&audience)
 }
 
 impl Reason {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::{Auth, token::Token};
 use crate::{
     clock::Timestamp,
-    config::compiled::{ApiKey, Credential, CredentialKind, EndpointKind},
+    config::compiled::{ApiKey, Credential, CredentialKind, EndpointKind, EndpointUrl},
     secret::Secret,
 };
 
@@ -44,7 +44,12 @@ pub enum Refused {
 impl Shown {
     /// Must be called inside a tokio runtime: new tokens start being fetched.
     #[must_use]
-    pub fn link(credential: &Credential, kind: EndpointKind, auth: &Auth) -> Self {
+    pub fn link(
+        credential: &Credential,
+        kind: EndpointKind,
+        url: &EndpointUrl,
+        auth: &Auth,
+    ) -> Self {
         let of_key = |key: &Secret| match kind {
             EndpointKind::Azure => (API_KEY, sensitive(key.expose())),
             EndpointKind::OpenAi => bearer(key),
@@ -61,7 +66,7 @@ impl Shown {
                 match &key.secondary {
                     None => Self::Fixed(name, primary),
                     Some(secondary) => Self::Pair(
-                        auth.key_pairs.pair(key),
+                        auth.key_pairs.pair(url, key),
                         name,
                         [primary, of_key(secondary).1],
                     ),
@@ -73,14 +78,15 @@ impl Shown {
         }
     }
 
-    /// The header to send at this moment; `None` where there is none to send, or not yet.
+    /// The header to send at this moment; `None` where there is none to send, or where it was never
+    /// [ready](Self::is_ready).
     #[must_use]
-    pub fn header(&self, now: Timestamp) -> Option<(HeaderName, HeaderValue)> {
+    pub fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Nothing | Self::Caller => None,
             Self::Fixed(name, value) => Some((name.clone(), value.clone())),
             Self::Pair(pair, name, values) => Some((name.clone(), values[pair.current()].clone())),
-            Self::Token(token) => Some((header::AUTHORIZATION, token.header(now)?)),
+            Self::Token(token) => Some((header::AUTHORIZATION, token.header()?)),
         }
     }
 
@@ -161,18 +167,29 @@ impl KeyPair {
     }
 }
 
-/// Every pair in use: the same two keys go on with the one that was good.
+/// Every pair in use: the same two keys of an endpoint go on with the one that was good.
 #[derive(Default)]
-pub struct KeyPairs(Mutex<Vec<(ApiKey, Arc<KeyPair>)>>);
+pub struct KeyPairs(Mutex<Vec<InUse>>);
+
+struct InUse {
+    url: EndpointUrl,
+    keys: ApiKey,
+    pair: Arc<KeyPair>,
+}
 
 impl KeyPairs {
-    fn pair(&self, key: &ApiKey) -> Arc<KeyPair> {
+    fn pair(&self, url: &EndpointUrl, keys: &ApiKey) -> Arc<KeyPair> {
         let mut pairs = self.0.lock();
-        if let Some((_, pair)) = pairs.iter().find(|(known, _)| known == key) {
-            return pair.clone();
+        let mut known = pairs.iter();
+        if let Some(known) = known.find(|known| known.url == *url && known.keys == *keys) {
+            return known.pair.clone();
         }
         let pair = Arc::<KeyPair>::default();
-        pairs.push((key.clone(), pair.clone()));
+        pairs.push(InUse {
+            url: url.clone(),
+            keys: keys.clone(),
+            pair: pair.clone(),
+        });
         pair
     }
 
@@ -180,7 +197,7 @@ impl KeyPairs {
     pub fn prune(&self) {
         self.0
             .lock()
-            .retain(|(_, pair)| Arc::strong_count(pair) > 1);
+            .retain(|known| Arc::strong_count(&known.pair) > 1);
     }
 }
 
@@ -198,13 +215,19 @@ mod tests {
                 secondary: Some(secondary),
             }),
         };
-        Shown::link(&credential, EndpointKind::Azure, auth)
+        let url = EndpointUrl {
+            tls: true,
+            host: "a.example".into(),
+            port: 443,
+            base_path: "".into(),
+        };
+        Shown::link(&credential, EndpointKind::Azure, &url, auth)
     }
 
     #[test]
     fn a_refused_key_is_left_for_the_other_one_also_after_a_reload() {
         let (auth, now) = (Auth::default(), Timestamp::from_micros(1));
-        let sent = |shown: &Shown| shown.header(now).unwrap().1;
+        let sent = |shown: &Shown| shown.header().unwrap().1;
         let pair = shown(&auth, ["one", "two"]);
         let first = sent(&pair);
         assert_eq!(first, "one");

@@ -68,8 +68,8 @@ impl Tokens {
         token.clone()
     }
 
-    /// Waits until every token is there, at most `limit`: so that the first requests find one. What somebody must set
-    /// right first is not waited for.
+    /// Waits until every token is there or has been tried to get, at most `limit`: so that the first requests find one,
+    /// and a reload does not wait for what has long been failing.
     pub async fn warm_up(&self, limit: Duration) {
         let standings: Vec<_> = self
             .by_source
@@ -124,12 +124,14 @@ pub struct Token {
 }
 
 impl Token {
-    /// `Bearer …`, or `None` before the first token and after the end of the last.
+    /// `Bearer …`, or `None` before the first token. The last one is given out after its end, too: a request for which
+    /// it was [ready](Token::is_ready) a moment ago must not go out with nothing.
     #[must_use]
-    pub fn header(&self, now: Timestamp) -> Option<HeaderValue> {
-        self.cell.header(now)
+    pub fn header(&self) -> Option<HeaderValue> {
+        self.cell.header()
     }
 
+    /// Whether there is a token that has not expired.
     #[must_use]
     pub fn is_ready(&self, now: Timestamp) -> bool {
         self.cell.left(now).is_some()

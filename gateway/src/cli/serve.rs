@@ -237,11 +237,17 @@ fn log_to_stdout(log: &Log) -> anyhow::Result<LastLines> {
         .with_writer(writer)
         .with_ansi(false);
     // Below `info` the libraries log whole heads and bodies: keys and prompts. Only our own lines go that deep.
-    // Pingora's reader for the admin listener quotes a head it cannot read at any level.
+    // Pingora's reader for the admin listener quotes a head it cannot read at any level; and what anybody can cause
+    // without a credential (a connection that says nothing, an odd handshake) is no error of ours.
     let discreet = filter_fn(|metadata| {
         let target = metadata.target();
-        target.starts_with("gateway")
-            || *metadata.level() <= Level::INFO && target != "pingora_core::apps::http_app"
+        let level = match target {
+            "pingora_core::apps::http_app" | "pingora_proxy" => return false,
+            _ if target.starts_with("gateway") => Level::TRACE,
+            _ if target.starts_with("rustls") => Level::ERROR,
+            _ => Level::INFO,
+        };
+        *metadata.level() <= level
     });
     match log.format {
         LogFormat::Json => builder

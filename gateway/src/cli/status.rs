@@ -1,4 +1,4 @@
-//! `tokenweir status`: the state of every deployment of the running gateway, as a table.
+//! `tokenweir status`: the state of every deployment of the running gateway as a table, and what could not be renewed.
 
 use std::process::ExitCode;
 
@@ -31,6 +31,60 @@ struct Deployment {
     in_flight: u32,
 }
 
+/// What `/identity` says, as far as it is about trouble.
+#[derive(Deserialize)]
+struct Identity {
+    tokens: Vec<Token>,
+    key_sets: Vec<KeySet>,
+    listeners: Vec<Listener>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    credential: String,
+    expires_in_seconds: Option<f64>,
+    error: Option<String>,
+    next_try_in_seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: usize,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listener {
+    listen: String,
+    problem: Option<String>,
+}
+
+impl Identity {
+    /// One line for each thing that could not be renewed.
+    fn troubles(&self) -> String {
+        let tokens = self.tokens.iter().filter_map(|token| {
+            let error = token.error.as_ref()?;
+            let left = token.expires_in_seconds.map_or_else(
+                || "no token".to_owned(),
+                |left| format!("a token for {left:.0} s more, not renewed"),
+            );
+            Some(format!(
+                "credential {}: {left}: {error}; next try in {:.0} s\n",
+                token.credential, token.next_try_in_seconds
+            ))
+        });
+        let key_sets = self.key_sets.iter().filter_map(|set| {
+            let error = set.error.as_ref()?;
+            Some(format!("jwt: {} keys, not renewed: {error}\n", set.keys))
+        });
+        let listeners = self.listeners.iter().filter_map(|listener| {
+            let problem = listener.problem.as_ref()?;
+            Some(format!("listen {}: {problem}\n", listener.listen))
+        });
+        tokens.chain(key_sets).chain(listeners).collect()
+    }
+}
+
 const HEAD: [&str; 9] = [
     "MODEL",
     "PRIORITY",
@@ -58,6 +112,12 @@ pub fn run(options: &Socket) -> anyhow::Result<ExitCode> {
                 );
             }
             print(&aligned(&rows));
+            let path = "/identity";
+            if let Answer::Done(identity) =
+                ask::<Identity>(&options.socket, Method::GET, path, Vec::new())?
+            {
+                print(&identity.troubles());
+            }
             ExitCode::SUCCESS
         }
         Answer::Refused(reason) => {

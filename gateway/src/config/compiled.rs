@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     access::{
-        Access, Algorithm, CertificateName, Client, ClientKey, Clients, Issuer, KeysAt, Rule,
+        AZURE_AUDIENCES, Access, Algorithm, CertificateName, Client, ClientKey, Clients, Issuer,
+        KeysAt, Rule,
     },
     credential::{ApiKey, Credential, CredentialKind, Flow, IdentityId, Platform, TokenSource},
     tls::{Certificate, CertificateFiles, ClientCertificates, EndpointTls, ListenTls},

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 /// Largest configuration file, bytes: far above any that a person edits.
 const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Largest key or certificate file, bytes: a bundle of all public authorities has half of it.
-const SECRET_BYTES_MAX: u64 = 512 * 1024;
+pub const SECRET_BYTES_MAX: u64 = 512 * 1024;
 
 /// Why there is no configuration. Its display is what the operator reads: one line a mistake.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +95,12 @@ impl SecretSource for System {
     }
 
     fn file(&self, path: &Path) -> Result<Secret, SecretError> {
-        match read(&self.place(path), SECRET_BYTES_MAX) {
+        let path = self.place(path);
+        // A pipe would keep us waiting for somebody to write.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(SecretError::Unreadable("it is no regular file".to_owned()));
+        }
+        match read(&path, SECRET_BYTES_MAX) {
             Ok(mut text) => {
                 text.truncate(text.trim_end_matches(['\n', '\r']).len());
                 Ok(Secret::new(text))

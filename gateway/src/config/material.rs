@@ -90,7 +90,7 @@ pub fn certificate_names(der: &CertificateDer<'_>) -> Vec<CertificateName> {
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(CertificateName::Dns(lower_case(name))),
             GeneralName::URI(name) => Some(CertificateName::Uri((*name).into())),
-            GeneralName::RFC822Name(name) => Some(CertificateName::Email(address(name))),
+            GeneralName::RFC822Name(name) => Some(CertificateName::Email(lower_case(name))),
             _ => None,
         });
     common.chain(alternative).collect()
@@ -138,13 +138,6 @@ fn not_pem(error: &PemError, file: &str, block: &str) -> String {
 
 fn lower_case(name: &str) -> Arc<str> {
     name.to_ascii_lowercase().into()
-}
-
-fn address(name: &str) -> Arc<str> {
-    match name.rsplit_once('@') {
-        Some((mailbox, domain)) => format!("{mailbox}@{}", domain.to_ascii_lowercase()).into(),
-        None => name.into(),
-    }
 }
 
 #[cfg(test)]

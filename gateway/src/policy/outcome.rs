@@ -50,6 +50,13 @@ impl Outcome {
             && (cause != Cause::Server || matches!(self.status, Some(408 | 500..=504) | None))
     }
 
+    /// Whether more of the same could make an outage worse, which is what the retry budget is against. A refused
+    /// credential is not about load, and from the next request on the endpoint is left out.
+    #[must_use]
+    pub fn is_load(&self) -> bool {
+        !(self.cause == Some(Cause::Auth) && self.status == Some(401))
+    }
+
     /// Whether the request may be the reason for this failure: some prompts make every deployment fail.
     /// Throttling, refused credentials and missing connections say something about the deployment whatever was
     /// asked, and so does one that says when it is back.

@@ -75,7 +75,7 @@ pub fn decide(
         Stop::AttemptsUsed
     } else if !next() {
         Stop::NobodyLeft
-    } else if !budget() {
+    } else if situation.outcome.is_load() && !budget() {
         Stop::BudgetSpent
     } else {
         return Verdict::Retry;
@@ -119,6 +119,21 @@ mod tests {
             after(Outcome::without_answer(Cause::Connect), |_| {}),
             Verdict::Retry
         );
+    }
+
+    #[test]
+    fn the_budget_is_for_load_and_not_for_a_refused_credential() {
+        let params = RetryParams::default();
+        for (status, expected) in [
+            (401, Verdict::Retry),
+            (403, Verdict::Stop(Stop::BudgetSpent)),
+            (429, Verdict::Stop(Stop::BudgetSpent)),
+            (503, Verdict::Stop(Stop::BudgetSpent)),
+        ] {
+            let outcome = answer(status);
+            let verdict = decide(&first(&outcome, &params), || true, || false);
+            assert_eq!(verdict, expected, "{status}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ use crate::{
 const HELD_BYTES_MAX: usize = 64 * 1024;
 /// As much of an error's body is looked at to learn its code.
 const ERROR_BYTES_MAX: usize = 16 * 1024;
-/// How long an endpoint that refused a token is left alone while a new one is fetched.
+/// How long an endpoint that refused a credential is left alone where a better one is, or soon will be, at hand.
 const RENEWAL: Duration = Duration::from_secs(5);
 /// Ends an answer that goes on longer than the model's `timeouts.total`; no fault of the deployment.
 pub(super) const TOTAL_TIME_OVER: ErrorType = ErrorType::Custom("TotalTimeOver");
@@ -76,8 +76,12 @@ pub(super) fn head(
     if matches!(status, 401 | 403) {
         outcome.retry_after = None;
         match refused(ctx, status) {
-            Refused::Again if attempt::with_other_key(ctx) => {
-                return Err(decided(ctx, status, true));
+            Refused::Again if ctx.course.with_other_key() => {
+                if attempt::is_replayable(ctx) {
+                    return Err(decided(ctx, status, true));
+                }
+                // The other key is for the next request.
+                outcome.retry_after = Some(RENEWAL);
             }
             Refused::Again | Refused::Final => {}
             Refused::Renewing => outcome.retry_after = Some(RENEWAL),

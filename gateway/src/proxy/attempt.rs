@@ -181,24 +181,17 @@ pub(super) fn succeeded(gateway: &Gateway, ctx: &mut RequestContext, outcome: Ou
 
 /// Sends the same again on a fresh connection, if it may.
 pub(super) fn again(gateway: &Gateway, ctx: &mut RequestContext) -> bool {
-    let replayable = ctx
-        .wanted
-        .as_ref()
-        .is_some_and(|wanted| wanted.body.is_replayable());
-    let again = replayable && ctx.course.again(clock::now());
+    let again = is_replayable(ctx) && ctx.course.again(clock::now());
     if again {
         gateway.metrics.stale_connections.inc();
     }
     again
 }
 
-/// Sends the same again to the same deployment, with the other of two keys.
-pub(super) fn with_other_key(ctx: &mut RequestContext) -> bool {
-    let replayable = ctx
-        .wanted
-        .as_ref()
-        .is_some_and(|wanted| wanted.body.is_replayable());
-    replayable && ctx.course.with_other_key()
+/// Whether the request can be sent again.
+pub(super) fn is_replayable(ctx: &RequestContext) -> bool {
+    let wanted = ctx.wanted.as_ref();
+    wanted.is_some_and(|wanted| wanted.body.is_replayable())
 }
 
 /// Says in metrics and log what became of the failures of a request.

@@ -1,5 +1,7 @@
 //! Whose request it is: reads what the caller shows from the connection and the headers, and asks `auth::callers`.
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue, header};
 use pingora_proxy::Session;
 
@@ -23,11 +25,16 @@ pub(super) async fn identify<'a>(
     session: &Session,
     ctx: &mut RequestContext,
 ) -> Result<Option<&'a Client>, Refusal> {
-    let (Access::Clients(clients), Some(callers)) = (&snapshot.config.access, &snapshot.callers)
-    else {
-        // It cannot be one of the gateway's: there are none.
-        ctx.hands_on = true;
-        return Ok(None);
+    let unix_now = clock::unix_now();
+    let certificate = certificate(session, unix_now)?;
+    let (clients, callers) = match (&snapshot.config.access, &snapshot.callers) {
+        (Access::Clients(clients), Some(callers)) => (clients, callers),
+        (Access::Clients(_), None) => return Err(ApiError::internal_error().into()),
+        (Access::Open { .. }, _) => {
+            // It cannot be one of the gateway's: there are none.
+            ctx.hands_on = true;
+            return Ok(None);
+        }
     };
     let headers = &session.req_header().headers;
     for name in [&API_KEY, &header::AUTHORIZATION] {
@@ -40,7 +47,7 @@ pub(super) async fn identify<'a>(
     if session.is_upgrade_req() {
         let subprotocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL);
         let subprotocols = subprotocols.and_then(|offered| offered.to_str().ok());
-        let of_browser = websocket_credential(subprotocols, session.req_header().uri.query());
+        let of_browser = websocket_credential(subprotocols, session.req_header().uri.query())?;
         match (shown, of_browser) {
             (Some(one), Some(other)) if one.text != other.text => {
                 return Err(ApiError::conflicting_credentials().into());
@@ -48,9 +55,7 @@ pub(super) async fn identify<'a>(
             (one, other) => shown = one.or(other),
         }
     }
-    let recognised = callers
-        .recognise(shown, certificate(session), clock::unix_now())
-        .await;
+    let recognised = callers.recognise(shown, certificate, unix_now).await;
     let caller = recognised.map_err(
         |Stranger {
              error,
@@ -68,10 +73,16 @@ pub(super) async fn identify<'a>(
 }
 
 /// The names in the certificate that the connection was opened with.
-fn certificate(session: &Session) -> &[CertificateName] {
+///
+/// # Errors
+/// 401: it would not be accepted any more.
+fn certificate(session: &Session, unix_now: Duration) -> Result<&[CertificateName], Refusal> {
     let tls = session
         .digest()
         .and_then(|digest| digest.ssl_digest.as_ref());
-    tls.and_then(|tls| tls.extension.get::<PeerNames>())
-        .map_or(&[], |names| &names.0)
+    match tls.and_then(|tls| tls.extension.get::<PeerNames>()) {
+        None => Ok(&[]),
+        Some(peer) if peer.is_good(unix_now) => Ok(&peer.names),
+        Some(_) => Err(ApiError::unknown_certificate().into()),
+    }
 }

@@ -15,7 +15,6 @@ use crate::{
         table::{ModelPlace, model_place, upstream_path_and_query},
     },
     auth::shown::Shown,
-    clock,
 };
 
 pub(super) fn request(
@@ -56,7 +55,7 @@ pub(super) fn request(
     ctx.sent = None;
     if let Shown::Caller = upstream.shown {
         hand_on(session, request)?;
-    } else if let Some((name, value)) = upstream.shown.header(clock::now()) {
+    } else if let Some((name, value)) = upstream.shown.header() {
         ctx.sent = Some(value.clone());
         request.insert_header(name, value)?;
     }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{files::Stamp, terms::Clients};
 use crate::{
-    auth::certificate::{self, PeerNames},
+    auth::certificate::{PeerNames, Trust},
     config::{
         compiled::{CertificateFiles, CertificateName, ListenTls},
         material,
@@ -59,7 +59,7 @@ pub struct Shown {
 }
 
 pub struct ListenerTls {
-    acceptor: ArcSwap<Acceptor>,
+    acceptor: ArcSwap<(Acceptor, Arc<Trust>)>,
     report: ArcSwap<Report>,
     /// The same through all changes, so that clients go on resuming their sessions.
     tickets: Arc<dyn ProducesTickets>,
@@ -67,9 +67,19 @@ pub struct ListenerTls {
     source: Mutex<Source>,
 }
 
+/// Files that were read and are good.
+pub struct Prepared {
+    acceptor: (Acceptor, Arc<Trust>),
+    report: Report,
+    source: Source,
+}
+
 /// What is in use came from here.
 struct Source {
     files: ListenTls,
+    /// Of clients.
+    authorities: Vec<CertificateDer<'static>>,
+    trust: Arc<Trust>,
     stamps: Vec<Option<Stamp>>,
     /// The last try to read them again has failed.
     failed: bool,
@@ -82,7 +92,11 @@ impl ListenerTls {
     /// They cannot be used, for the operator.
     pub fn load(files: &ListenTls) -> Result<Self, String> {
         let tickets = Ticketer::new().map_err(|error| error.to_string())?;
-        let (acceptor, report, source) = read(files, &tickets)?;
+        let Prepared {
+            acceptor,
+            report,
+            source,
+        } = read(files, &tickets)?;
         Ok(Self {
             acceptor: ArcSwap::from_pointee(acceptor),
             report: ArcSwap::from_pointee(report),
@@ -91,29 +105,25 @@ impl ListenerTls {
         })
     }
 
-    /// Uses what these files hold now, which may be others than before. Blocks: not for a worker.
+    /// Reads these files, which may be others than before, and changes nothing yet. Blocks: not for a worker.
     ///
     /// # Errors
-    /// They cannot be used, for the operator. What was in use stays.
-    pub fn apply(&self, files: &ListenTls) -> Result<(), String> {
-        let mut source = self.source.lock();
-        let result = self.replace(&mut source, files);
-        if let Err(problem) = &result
-            && source.files == *files
-        {
-            source.failed = true;
-            self.report_problem(problem);
+    /// They cannot be used, for the operator.
+    pub fn prepare(&self, files: &ListenTls) -> Result<Prepared, String> {
+        let result = read(files, &self.tickets);
+        if let Err(problem) = &result {
+            let mut source = self.source.lock();
+            if source.files == *files {
+                source.failed = true;
+                self.report_problem(problem);
+            }
         }
         result
     }
 
-    /// Uses what its files hold now, whether or not they seem to have changed. Blocks: not for a worker.
-    ///
-    /// # Errors
-    /// As [`ListenerTls::apply`].
-    pub fn renew(&self) -> Result<(), String> {
-        let files = self.source.lock().files.clone();
-        self.apply(&files)
+    /// Uses what was read.
+    pub fn apply(&self, prepared: Prepared) {
+        self.replace(&mut self.source.lock(), prepared);
     }
 
     /// What is in use.
@@ -129,17 +139,34 @@ impl ListenerTls {
         if !source.failed && files::stamps(&source.files) == source.stamps {
             return;
         }
-        let files = source.files.clone();
-        if let Err(problem) = self.replace(&mut source, &files) {
-            let again = mem::replace(&mut source.failed, true);
-            if again && self.report_problem(&problem) {
-                tracing::error!(%problem, "changed certificate files are not used, those before stay");
+        match read(&source.files, &self.tickets) {
+            Ok(prepared) => self.replace(&mut source, prepared),
+            Err(problem) => {
+                let again = mem::replace(&mut source.failed, true);
+                if again && self.report_problem(&problem) {
+                    tracing::error!(%problem, "changed certificate files are not used, those before stay");
+                }
             }
         }
     }
 
-    fn replace(&self, source: &mut Source, files: &ListenTls) -> Result<(), String> {
-        let (acceptor, report, read) = read(files, &self.tickets)?;
+    fn replace(&self, source: &mut Source, prepared: Prepared) {
+        let Prepared {
+            mut acceptor,
+            report,
+            source: mut read,
+        } = prepared;
+        let clients = read.files.clients.as_ref();
+        source.trust.require(clients.is_some_and(|it| it.required));
+        let is_in = |old| read.authorities.contains(old);
+        if source.authorities.iter().all(is_in) {
+            // One for all who came in by them, so that it ends for all.
+            acceptor.1.clone_from(&source.trust);
+            read.trust.clone_from(&source.trust);
+        } else {
+            // Whoever came in by the old ones must show itself again.
+            source.trust.end();
+        }
         self.acceptor.store(Arc::new(acceptor));
         let before = self.report.swap(Arc::new(report));
         *source = read;
@@ -149,7 +176,6 @@ impl ListenerTls {
                 tracing::info!(%file, not_after = new.not_after, "a new certificate is in use");
             }
         }
-        Ok(())
     }
 
     /// Whether it is another one than before.
@@ -174,7 +200,9 @@ impl ListenerTls {
     ) -> Option<Stream> {
         let digest = connection.get_socket_digest();
         let acceptor = self.acceptor.load_full();
-        let handshake = handshake_with_callback(&acceptor, connection, &Introduction);
+        let (acceptor, trust) = &*acceptor;
+        let introduction = Introduction(trust.clone());
+        let handshake = handshake_with_callback(acceptor, connection, &introduction);
         let failure = tokio::select! {
             biased;
             ended = timeout(limit, handshake) => match ended {
@@ -203,10 +231,7 @@ pub(super) async fn watch(listeners: Vec<Arc<ListenerTls>>, mut stop: watch::Rec
     }
 }
 
-fn read(
-    files: &ListenTls,
-    tickets: &Arc<dyn ProducesTickets>,
-) -> Result<(Acceptor, Report, Source), String> {
+fn read(files: &ListenTls, tickets: &Arc<dyn ProducesTickets>) -> Result<Prepared, String> {
     // First: what changes while it is read is seen at the next look.
     let stamps = files::stamps(files);
     let mut certificates = Vec::new();
@@ -234,6 +259,10 @@ fn read(
             required: clients.required,
         }),
     };
+    let authorities = clients
+        .as_ref()
+        .map_or_else(Vec::new, |clients| clients.authorities.clone());
+    let trust = Arc::<Trust>::default();
     let config = terms::server_config(certificates, clients, tickets)?;
     let report = Report {
         certificates: shown,
@@ -241,14 +270,16 @@ fn read(
     };
     let source = Source {
         files: files.clone(),
+        authorities,
+        trust: trust.clone(),
         stamps,
         failed: false,
     };
-    Ok((
-        Acceptor::from_server_config(Arc::new(config)),
+    Ok(Prepared {
+        acceptor: (Acceptor::from_server_config(Arc::new(config)), trust),
         report,
         source,
-    ))
+    })
 }
 
 fn in_pair(pair: &CertificateFiles, problem: &str) -> String {
@@ -257,7 +288,7 @@ fn in_pair(pair: &CertificateFiles, problem: &str) -> String {
 }
 
 /// Remembers who the client is, for the requests on its connection.
-struct Introduction;
+struct Introduction(Arc<Trust>);
 
 #[async_trait]
 impl TlsAccept for Introduction {
@@ -266,8 +297,13 @@ impl TlsAccept for Introduction {
         tls: &TlsRef,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
         // There is one only where clients are asked for it, and then it has been verified in this very handshake.
-        let leaf = CertificateDer::from(tls.peer_certificate_der()?);
-        Some(Arc::new(PeerNames(certificate::names(&leaf))))
+        let leaf = tls.peer_certificate_der().map(CertificateDer::from);
+        let names = leaf.as_ref().map(|leaf| material::certificate_names(leaf));
+        Some(Arc::new(PeerNames {
+            names: names.unwrap_or_default(),
+            not_after: leaf.map(|leaf| material::not_after(&leaf).unwrap_or_default()),
+            trust: self.0.clone(),
+        }))
     }
 }
 

@@ -73,6 +73,17 @@ impl Health {
         self.cool_down.fetch_max(packed, Ordering::Relaxed);
     }
 
+    /// Ends a cool-down of this cause: its reason is gone.
+    pub fn forgive(&self, cause: Cause, now: Timestamp) {
+        let packed = self.cool_down.load(Ordering::Relaxed);
+        if self.cooling(now).is_some_and(|(_, other)| other == cause) {
+            // A cool-down that was set meanwhile stays.
+            let _ =
+                self.cool_down
+                    .compare_exchange(packed, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// Takes the probe if the breaker is half-open. `Err` if another request has it; `Ok(false)` if none is needed.
     pub(super) fn take_probe(&self, now: Timestamp) -> Result<bool, ProbeTaken> {
         if !self.engaged.load(Ordering::Acquire) {
@@ -180,6 +191,19 @@ mod tests {
             }
         );
         assert_eq!(health.standing(at(100)), Standing::Ready);
+    }
+
+    #[test]
+    fn only_a_cool_down_of_the_same_cause_is_forgiven() {
+        for (cause, expected) in [
+            (Cause::Auth, None),
+            (Cause::Throttled, Some((at(100), Cause::Throttled))),
+        ] {
+            let health = Health::default();
+            health.cool_down(at(100), cause);
+            health.forgive(Cause::Auth, at(1));
+            assert_eq!(health.cooling(at(1)), expected);
+        }
     }
 
     #[test]

@@ -213,7 +213,14 @@ jwt:
             ("standard error", stderr),
             ("answers", self.answers.join("\n")),
         ];
-        for path in ["/metrics", "/status", "/readyz", "/healthz", "/nothing"] {
+        for path in [
+            "/metrics",
+            "/status",
+            "/identity",
+            "/readyz",
+            "/healthz",
+            "/nothing",
+        ] {
             pages.push((path, self.gateway.admin_page(path).await));
         }
         for (page, text) in pages {

@@ -1,7 +1,8 @@
 //! The SDKs that applications have keep working when only their base URL and key change: the real packages
 //! against the real gateway, with every endpoint well and with the preferred one failing.
 
-mod toolchain;
+mod over_tls;
+pub(crate) mod toolchain;
 
 use gateway::config::client_key::{format_key_hash, key_hash};
 use serde_json::{Value, json};

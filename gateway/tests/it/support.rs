@@ -3,6 +3,7 @@
 
 pub(crate) mod process;
 pub(crate) mod provider;
+pub(crate) mod tls;
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -243,7 +244,7 @@ impl Fleet {
     }
 
     /// `shape` changes a resource before it starts, `endpoint` adds lines (indented by four) to its endpoint;
-    /// `url` and `deployments` among them replace its own, and `ADDRESS` stands for the resource's address.
+    /// `url`, `credential` and `deployments` among them replace its own, and `ADDRESS` stands for the resource's address.
     pub(crate) async fn with(
         config: &str,
         shape: impl Fn(&str, Resource) -> Resource,
@@ -268,6 +269,7 @@ impl Fleet {
                 }
             };
             let url = unless_given("url", format!("    url: {}\n", running.url()));
+            let credential = unless_given("credential", format!("    credential: {name}\n"));
             let models: Vec<_> = models
                 .iter()
                 .map(|model| format!("{model}: {{}}"))
@@ -276,7 +278,7 @@ impl Fleet {
                 "deployments",
                 format!("    deployments: {{ {} }}\n", models.join(", ")),
             );
-            endpoints += &format!("  {name}:\n{url}    credential: {name}\n{lines}{deployments}");
+            endpoints += &format!("  {name}:\n{url}{credential}{lines}{deployments}");
             simulators.push(running);
         }
         let credentials: String = SEED

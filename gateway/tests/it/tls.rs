@@ -1,4 +1,11 @@
-//! TLS on both sides of the gateway, which runs in this process: its configuration is made here.
+//! TLS on both sides of the gateway. Here it runs in this process and its configuration is made by hand; the modules
+//! below run the program.
+
+mod change;
+mod identity;
+mod profile;
+mod traffic;
+mod trust;
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 

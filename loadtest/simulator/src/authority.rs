@@ -79,7 +79,21 @@ impl TestAuthority {
     /// One of `names` is not ASCII.
     #[must_use]
     pub fn client(&self, common_name: &str, names: &[ClientName<'_>]) -> Issued {
-        let mut params = params(common_name, good(90 * DAY));
+        self.client_for(common_name, names, 90 * DAY)
+    }
+
+    /// A client's certificate that is good for `lifetime`, less the part of a second.
+    ///
+    /// # Panics
+    /// One of `names` is not ASCII.
+    #[must_use]
+    pub fn client_for(
+        &self,
+        common_name: &str,
+        names: &[ClientName<'_>],
+        lifetime: Duration,
+    ) -> Issued {
+        let mut params = params(common_name, good(lifetime));
         let names = names.iter().map(|name| match name {
             ClientName::Dns(name) => SanType::DnsName(ascii(name)),
             ClientName::Uri(name) => SanType::URI(ascii(name)),

@@ -1,7 +1,7 @@
 //! Asks an issuer for its keys. A discovery document may only speak for an issuer that is configured, and only
 //! name an address that nobody on the way can answer for.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::StatusCode;
@@ -10,7 +10,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::keys::{self, Key};
 use crate::{
     auth::http::{HttpError, client_for, get},
-    config::compiled::KeysAt,
+    config::{compiled::KeysAt, is_safe_url},
 };
 
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -91,7 +91,7 @@ impl Remote {
 }
 
 async fn document<T: DeserializeOwned>(url: &str) -> Result<T, FetchError> {
-    if !is_trustworthy(url) {
+    if !is_safe_url(url) {
         let url = url.to_owned();
         return Err(FetchError::Insecure { url });
     }
@@ -109,16 +109,4 @@ async fn document<T: DeserializeOwned>(url: &str) -> Result<T, FetchError> {
         url: url.to_owned(),
         source,
     })
-}
-
-fn is_trustworthy(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = address
-        .parse::<IpAddr>()
-        .map_or(host == "localhost", |address| address.is_loopback());
-    url.scheme() == "https" || url.scheme() == "http" && is_here
 }

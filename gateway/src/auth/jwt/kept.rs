@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::keys::{self, Key, Keys};
@@ -49,14 +50,35 @@ fn path(directory: &Path, at: &KeysAt) -> PathBuf {
     directory.join(name + ".json")
 }
 
-pub(super) async fn write(directory: &Path, at: &KeysAt, keys: &Keys) -> io::Result<()> {
+/// What the file says, which is also what a successor process is told.
+pub(super) fn document(at: &KeysAt, keys: &Keys) -> Value {
     let file = File {
         version: VERSION,
         at: url(at).to_owned(),
         fetched_unix: keys.fetched.as_secs(),
         jwks: Jwks { keys: keys.jwks() },
     };
-    let bytes = serde_json::to_vec(&file)?;
+    serde_json::to_value(file).expect("it has text as keys")
+}
+
+/// The keys of a [`document`], and when they were fetched, since 1970.
+///
+/// # Errors
+/// It is none, or of another issuer.
+pub(super) fn understand(document: Value, at: &KeysAt) -> io::Result<(Vec<Key>, Duration)> {
+    let file: File<Value> = serde_json::from_value(document)?;
+    let keys = keys::usable(&file.jwks.keys);
+    if file.version != VERSION || file.at != url(at) || keys.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is of another version or issuer, or has no keys",
+        ));
+    }
+    Ok((keys, Duration::from_secs(file.fetched_unix)))
+}
+
+pub(super) async fn write(directory: &Path, at: &KeysAt, keys: &Keys) -> io::Result<()> {
+    let bytes = document(at, keys).to_string().into_bytes();
     write_atomically(&path(directory, at), bytes, FILE_MODE).await
 }
 
@@ -66,15 +88,7 @@ pub(super) async fn write(directory: &Path, at: &KeysAt, keys: &Keys) -> io::Res
 /// There is no such file, or it is not what [`write`] writes.
 pub(super) async fn read(directory: &Path, at: &KeysAt) -> io::Result<(Vec<Key>, Duration)> {
     let bytes = read_limited(&path(directory, at), FILE_BYTES_MAX).await?;
-    let file: File<serde_json::Value> = serde_json::from_slice(&bytes)?;
-    let keys = keys::usable(&file.jwks.keys);
-    if file.version != VERSION || file.at != url(at) || keys.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is of another version or issuer, or has no keys",
-        ));
-    }
-    Ok((keys, Duration::from_secs(file.fetched_unix)))
+    understand(serde_json::from_slice(&bytes)?, at)
 }
 
 /// The address that is configured.

@@ -11,6 +11,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -48,6 +49,8 @@ enum Step {
 
 struct Progress {
     step: Step,
+    /// The first fetch is over.
+    tried: bool,
     /// Of the last fetch.
     error: Option<Arc<str>>,
 }
@@ -101,15 +104,17 @@ impl KeySet {
     pub(super) fn new(
         at: KeysAt,
         publisher: impl Publisher + 'static,
+        known: Option<Arc<Keys>>,
         directory: Directory,
     ) -> Self {
         let (progress, _) = watch::channel(Progress {
             step: Step::Fetching,
+            tried: false,
             error: None,
         });
         let shared = Arc::new(Shared {
             at,
-            keys: ArcSwapOption::empty(),
+            keys: ArcSwapOption::new(known),
             progress,
             directory,
         });
@@ -129,6 +134,10 @@ impl KeySet {
             return Ok(keys);
         }
         let mut progress = self.shared.progress.subscribe();
+        if self.shared.keys.load().is_none() && progress.borrow().tried {
+            // It is being fetched all the time: nobody needs to wait for that.
+            return Err(Unfound::Unavailable);
+        }
         self.shared.progress.send_if_modified(|progress| {
             let is_idle = progress.step == Step::Idle;
             if is_idle {
@@ -170,9 +179,7 @@ impl KeySet {
     /// Waits for keys, or for the first fetch to fail.
     pub(super) async fn tried(&self) {
         let mut progress = self.shared.progress.subscribe();
-        let is_tried = |progress: &Progress| {
-            progress.step != Step::Fetching || self.shared.keys.load().is_some()
-        };
+        let is_tried = |progress: &Progress| progress.tried || self.shared.keys.load().is_some();
         let _ = progress.wait_for(is_tried).await;
     }
 }
@@ -215,6 +222,9 @@ impl Shared {
         let Some(directory) = self.directory.lock().clone() else {
             return;
         };
+        if self.keys.load().is_some() {
+            return;
+        }
         let at = kept::url(&self.at);
         match kept::read(&directory, &self.at).await {
             Ok((list, fetched)) => {
@@ -256,6 +266,7 @@ impl Shared {
         };
         self.progress.send_replace(Progress {
             step: Step::Pausing,
+            tried: true,
             error,
         });
         let directory = self.directory.lock().clone();
@@ -279,17 +290,14 @@ fn shown(error: &FetchError) -> String {
 pub struct KeySets {
     directory: Directory,
     sets: Mutex<HashMap<Place, Arc<KeySet>>>,
+    /// From the predecessor.
+    inherited: Mutex<Vec<Value>>,
 }
 
 /// The names belong to it: they say whether a discovery document is the right one.
 type Place = (KeysAt, Vec<Arc<str>>);
 
 impl KeySets {
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Where keys are kept for the next process, from now on.
     pub fn set_directory(&self, directory: Option<Arc<Path>>) {
         *self.directory.lock() = directory;
@@ -299,14 +307,54 @@ impl KeySets {
     /// fetches it, at once and then again and again.
     pub fn key_set(&self, at: &KeysAt, names: &[Arc<str>]) -> Arc<KeySet> {
         let mut sets = self.sets.lock();
-        let set = sets.entry((at.clone(), names.to_vec())).or_insert_with(|| {
-            let remote = Remote {
-                at: at.clone(),
-                names: names.to_vec(),
-            };
-            Arc::new(KeySet::new(at.clone(), remote, self.directory.clone()))
-        });
-        set.clone()
+        let place = (at.clone(), names.to_vec());
+        if let Some(set) = sets.get(&place) {
+            return set.clone();
+        }
+        // An issuer that gets another name beside the one it had keeps its keys.
+        let of_other_names = || sets.iter().find(|((other, _), _)| other == at);
+        let known = of_other_names()
+            .and_then(|(_, set)| set.shared.keys.load_full())
+            .or_else(|| self.inherited(at));
+        let remote = Remote {
+            at: at.clone(),
+            names: names.to_vec(),
+        };
+        let directory = self.directory.clone();
+        let set = Arc::new(KeySet::new(at.clone(), remote, known, directory));
+        sets.insert(place, set.clone());
+        set
+    }
+
+    fn inherited(&self, at: &KeysAt) -> Option<Arc<Keys>> {
+        let inherited = self.inherited.lock();
+        let mut understood = inherited
+            .iter()
+            .filter_map(|document| kept::understand(document.clone(), at).ok());
+        let (list, fetched) = understood.next()?;
+        Some(Arc::new(Keys::after(
+            None,
+            list,
+            Source::Persisted,
+            fetched,
+        )))
+    }
+
+    /// The keys, which are public, for a successor process.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Value> {
+        let sets = self.sets.lock();
+        sets.iter()
+            .filter_map(|((at, _), set)| {
+                let keys = set.shared.keys.load();
+                Some(kept::document(at, keys.as_deref()?))
+            })
+            .collect()
+    }
+
+    /// What the predecessor had, before the first [`key_set`](Self::key_set).
+    pub fn restore(&self, kept: Vec<Value>) {
+        *self.inherited.lock() = kept;
     }
 
     /// Waits until every set has keys, or has been fetched in vain, at most `limit`: so that the first requests
@@ -324,6 +372,7 @@ impl KeySets {
     /// Forgets the sets that nobody uses any more, and fetches them no longer.
     pub fn prune(&self) {
         self.sets.lock().retain(|_, set| Arc::strong_count(set) > 1);
+        self.inherited.lock().clear();
     }
 
     /// What is known about each set.

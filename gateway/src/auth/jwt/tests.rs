@@ -174,7 +174,7 @@ impl Fake {
 
     fn key_set_in(&self, directory: Option<&std::path::Path>) -> Arc<KeySet> {
         let directory = Arc::new(Mutex::new(directory.map(Arc::from)));
-        Arc::new(KeySet::new(at(), self.clone(), directory))
+        Arc::new(KeySet::new(at(), self.clone(), None, directory))
     }
 }
 

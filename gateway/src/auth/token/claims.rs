@@ -22,20 +22,6 @@ pub fn public_claims(token: &Secret) -> Option<PublicClaims> {
     Some(PublicClaims(claims))
 }
 
-impl PublicClaims {
-    /// A claim that is one text.
-    #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_str()
-    }
-
-    /// When the token expires, in seconds since the Unix epoch.
-    #[must_use]
-    pub fn expires(&self) -> Option<u64> {
-        self.0.get("exp")?.as_u64()
-    }
-}
-
 impl fmt::Display for PublicClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = SHOWN
@@ -69,9 +55,6 @@ mod tests {
             claims.to_string(),
             r#"aud=https://cognitiveservices.azure.com appid="an app" roles=["a","b"] exp=1700000000"#
         );
-        assert_eq!(claims.expires(), Some(1_700_000_000));
-        assert_eq!(claims.text("appid"), Some("an app"));
-        assert_eq!(claims.text("sub"), None);
     }
 
     #[test]

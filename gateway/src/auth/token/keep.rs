@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     fetch::{FetchError, Fetched, fetch},
     kept::{Fingerprint, Kept},
-    schedule::{self, Retry},
+    schedule,
 };
 use crate::{
     clock::{self, Timestamp},
@@ -80,6 +80,7 @@ pub(super) struct Cell {
 struct Held {
     header: HeaderValue,
     token: Secret,
+    /// When it came: what was refused before that was another one.
     fetched: Timestamp,
     expires: Timestamp,
     refresh_at: Timestamp,
@@ -87,7 +88,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    /// There was a token, or a failure that waiting does not mend.
+    /// The first fetch is over.
     pub(super) is_settled: bool,
     failures: u32,
     error: Option<String>,
@@ -122,10 +123,9 @@ impl Cell {
         }
     }
 
-    pub(super) fn header(&self, now: Timestamp) -> Option<HeaderValue> {
+    pub(super) fn header(&self) -> Option<HeaderValue> {
         let held = self.held.load();
-        let good = held.as_ref().filter(|held| held.expires > now)?;
-        Some(good.header.clone())
+        held.as_ref().map(|held| held.header.clone())
     }
 
     /// How long the token is good for, if it is.
@@ -191,8 +191,7 @@ pub(super) async fn keep(cell: Arc<Cell>, world: World) {
         let result = (world.fetch)(cell.source.clone()).await;
         tried = (world.now)();
         match result {
-            // From the beginning: when in between it was issued is not known.
-            Ok(fetched) => succeeded(&cell, fetched, begun, (world.draw)()),
+            Ok(fetched) => succeeded(&cell, fetched, [begun, tried], (world.draw)()),
             Err(error) => failed(&cell, &error, tried, (world.draw)()),
         }
     }
@@ -219,14 +218,15 @@ async fn rest(cell: &Cell, now: fn() -> Timestamp, tried: Timestamp) {
     }
 }
 
-fn succeeded(cell: &Cell, fetched: Fetched, begun: Timestamp, draw: f64) {
+/// When in between it was issued is not known, so its life is counted from when the fetch was begun.
+fn succeeded(cell: &Cell, fetched: Fetched, [begun, ended]: [Timestamp; 2], draw: f64) {
     let header = bearer(&fetched.token).expect("`answer::grant` lets visible ASCII through");
     let wait = schedule::after_success(fetched.lifetime, fetched.refresh_in, draw);
     let refresh_at = begun.saturating_add(wait);
     let before = cell.held.swap(Some(Arc::new(Held {
         header,
         token: fetched.token,
-        fetched: begun,
+        fetched: ended,
         expires: begun.saturating_add(fetched.lifetime),
         refresh_at,
     })));
@@ -253,7 +253,7 @@ fn failed(cell: &Cell, error: &FetchError, now: Timestamp, draw: f64) {
     let failures = before.saturating_add(1);
     let wait = schedule::after_failure(retry, failures, left, draw);
     cell.standing.send_modify(|standing| {
-        standing.is_settled |= retry == Retry::Permanent;
+        standing.is_settled = true;
         standing.failures = failures;
         standing.error = Some(error.to_string());
         standing.next_try = now.saturating_add(wait);

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{secret::secret, tokens};
+use super::{
+    secret::secret,
+    tokens::{self, Section},
+};
 
 use crate::{
     config::{
@@ -88,14 +91,23 @@ fn kind(
     } else if let Some(raw) = bearer {
         secret(raw, secrets, at.key("bearer"), diagnostics).map(CredentialKind::Bearer)
     } else if let Some(raw) = managed_identity {
-        let at = at.key("managed_identity");
-        tokens::managed_identity(raw, secrets, at, diagnostics).map(CredentialKind::Token)
+        tokens::managed_identity(
+            Section::new(secrets, at.key("managed_identity"), diagnostics),
+            raw,
+        )
+        .map(CredentialKind::Token)
     } else if let Some(raw) = workload_identity {
-        let at = at.key("workload_identity");
-        tokens::workload_identity(raw, secrets, at, diagnostics).map(CredentialKind::Token)
+        tokens::workload_identity(
+            Section::new(secrets, at.key("workload_identity"), diagnostics),
+            raw,
+        )
+        .map(CredentialKind::Token)
     } else if let Some(raw) = client_secret {
-        let at = at.key("client_secret");
-        tokens::client_secret(raw, secrets, at, diagnostics).map(CredentialKind::Token)
+        tokens::client_secret(
+            Section::new(secrets, at.key("client_secret"), diagnostics),
+            raw,
+        )
+        .map(CredentialKind::Token)
     } else {
         diagnostics.missing(at, format!("empty, expected {kinds}"));
         None

@@ -3,9 +3,9 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use super::tokens::{is_safe, url};
+use super::{tokens::url, url::is_safe_url};
 use crate::config::{
-    compiled::{Algorithm, Client, Issuer, KeysAt, Rule},
+    compiled::{AZURE_AUDIENCES, Algorithm, Client, Issuer, KeysAt, Rule},
     diagnostics::{At, Diagnostics},
     raw::{List, Raw, RawAlgorithm, RawIssuer, RawRule, Words},
     suggest,
@@ -14,14 +14,6 @@ use crate::config::{
 const LEEWAY: Duration = Duration::from_secs(60);
 /// More would accept what has long expired.
 const LEEWAY_MAX: Duration = Duration::from_secs(600);
-/// What tokens for Azure OpenAI itself are issued for, by its documentation of different years.
-const AZURE_AUDIENCES: [&str; 4] = [
-    "https://cognitiveservices.azure.com",
-    "https://cognitiveservices.azure.com/",
-    "https://ai.azure.com",
-    "https://ai.azure.com/",
-];
-
 /// The clients that some rule names.
 pub(super) fn clients(raw: &Raw) -> HashSet<&str> {
     raw.jwt
@@ -123,7 +115,7 @@ fn keys(
         let text = format!("{issuer}/.well-known/openid-configuration");
         ("issuer", text)
     };
-    let good = url(&text).filter(|url| is_safe(url));
+    let good = url(&text).filter(|url| is_safe_url(url));
     // A missing issuer was reported.
     if good.is_none() && !(key == "issuer" && first.is_none()) {
         let message = if key == "issuer" {
@@ -150,6 +142,7 @@ fn rules(
     let at = at.key("rules");
     let mut rules = Vec::new();
     let mut takes_all = None;
+    let accept_azure = raw.accept_azure_audience.unwrap_or(false);
     for (index, raw) in raw.rules.iter().flat_map(List::iter) {
         let at = at.index(index);
         if let Some(first) = takes_all {
@@ -162,6 +155,11 @@ fn rules(
         let claims = [&rule.roles, &rule.scp, &rule.azp, &rule.oid, &rule.groups];
         if claims.iter().all(|values| values.is_empty()) {
             takes_all.get_or_insert(index);
+            if accept_azure {
+                let message =
+                    "takes the token of everybody in the tenant, expected `roles` or another claim";
+                diagnostics.warn(at, message);
+            }
         }
         rules.push(rule);
     }

@@ -14,6 +14,8 @@ mod tls;
 mod tokens;
 mod url;
 
+pub use url::is_safe_url;
+
 use super::{
     compiled::Compiled,
     diagnostics::{At, ConfigError, Diagnostics, Warning},

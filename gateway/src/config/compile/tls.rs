@@ -135,10 +135,10 @@ fn pair<'r>(
     let key_pem = read(key, secrets, at_key, diagnostics);
     let (chain_pem, secret) = (chain_pem?, key_pem?);
     let certificates = material::certificates(chain_pem.expose())
-        .map_err(|message| diagnostics.error(at_chain, message))
+        .map_err(|message| diagnostics.error(at_chain, in_file(chain, &message)))
         .ok()?;
     material::server_certificate(chain_pem.expose(), secret.expose())
-        .map_err(|message| diagnostics.error(at_key, message))
+        .map_err(|message| diagnostics.error(at_key, in_file(key, &message)))
         .ok()?;
     Some(Pair {
         chain,
@@ -158,9 +158,13 @@ fn authorities(
         return Vec::new();
     };
     material::certificates(pem.expose()).unwrap_or_else(|message| {
-        diagnostics.error(at, message);
+        diagnostics.error(at, in_file(path, &message));
         Vec::new()
     })
+}
+
+fn in_file(path: &Path, message: &str) -> String {
+    format!("`{}`: {message}", path.display())
 }
 
 fn read(

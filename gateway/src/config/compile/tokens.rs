@@ -2,14 +2,13 @@
 //! environment that Azure sets, but the kind never is: it is said explicitly.
 
 use std::{
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use http::Uri;
 
-use super::secret::secret;
+use super::{secret::secret, url::is_safe_url};
 use crate::config::{
     compiled::{Flow, IdentityId, Platform, TokenSource},
     diagnostics::{At, Diagnostics},
@@ -27,24 +26,18 @@ const ARC: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
 const ARC_KEYS: &str = "/var/opt/azcmagent/tokens";
 const ID_BYTES_MAX: usize = 1024;
 
-/// What is needed to read keys of this section.
-struct Section<'a, 'd> {
+/// What is needed to read the keys of one section.
+pub(super) struct Section<'a, 'd> {
     secrets: &'a dyn SecretSource,
     at: At<'a>,
     diagnostics: &'d mut Diagnostics,
 }
 
 pub(super) fn managed_identity(
+    mut section: Section<'_, '_>,
     raw: &RawManagedIdentity,
-    secrets: &dyn SecretSource,
-    at: At<'_>,
-    diagnostics: &mut Diagnostics,
 ) -> Option<TokenSource> {
-    let mut section = Section {
-        secrets,
-        at,
-        diagnostics,
-    };
+    let at = section.at;
     let scope = section.scope(raw.scope.as_deref());
     let identity = section.identity(raw);
     let source = raw.source.unwrap_or(RawPlatform::Imds);
@@ -95,16 +88,9 @@ pub(super) fn managed_identity(
 }
 
 pub(super) fn workload_identity(
+    mut section: Section<'_, '_>,
     raw: &RawWorkloadIdentity,
-    secrets: &dyn SecretSource,
-    at: At<'_>,
-    diagnostics: &mut Diagnostics,
 ) -> Option<TokenSource> {
-    let mut section = Section {
-        secrets,
-        at,
-        diagnostics,
-    };
     let scope = section.scope(raw.scope.as_deref());
     let from_env = section.secrets.env("AZURE_AUTHORITY_HOST").ok();
     let from_env = from_env.as_ref().map(|url| url.expose());
@@ -125,32 +111,26 @@ pub(super) fn workload_identity(
             authority: authority?,
             tenant: tenant?,
             client_id: client_id?,
-            token_file: secrets.place(&token_file?).into(),
+            token_file: section.secrets.place(&token_file?).into(),
         },
         scope: scope?,
     })
 }
 
 pub(super) fn client_secret(
+    mut section: Section<'_, '_>,
     raw: &RawClientSecret,
-    secrets: &dyn SecretSource,
-    at: At<'_>,
-    diagnostics: &mut Diagnostics,
 ) -> Option<TokenSource> {
+    let at = section.at;
     let found = match &raw.secret {
-        Some(raw) => secret(raw, secrets, at.key("secret"), diagnostics),
+        Some(raw) => secret(raw, section.secrets, at.key("secret"), section.diagnostics),
         None => {
-            diagnostics.missing(
+            section.diagnostics.missing(
                 at.key("secret"),
                 "missing, expected `env`, `file` or `credential`",
             );
             None
         }
-    };
-    let mut section = Section {
-        secrets,
-        at,
-        diagnostics,
     };
     let scope = section.scope(raw.scope.as_deref());
     let authority = section.authority(raw.authority.as_deref().unwrap_or(AUTHORITY));
@@ -167,7 +147,19 @@ pub(super) fn client_secret(
     })
 }
 
-impl Section<'_, '_> {
+impl<'a, 'd> Section<'a, 'd> {
+    pub(super) fn new(
+        secrets: &'a dyn SecretSource,
+        at: At<'a>,
+        diagnostics: &'d mut Diagnostics,
+    ) -> Self {
+        Self {
+            secrets,
+            at,
+            diagnostics,
+        }
+    }
+
     /// At most one of the three.
     fn identity(&mut self, raw: &RawManagedIdentity) -> Option<IdentityId> {
         let ids = [
@@ -240,7 +232,7 @@ impl Section<'_, '_> {
     /// Where secrets are sent: only by https, or to this machine.
     fn authority(&mut self, text: &str) -> Option<Arc<str>> {
         let url = self.url("authority", text)?;
-        match is_safe(&url) {
+        match is_safe_url(&url) {
             true => Some(url),
             false => {
                 let message = "secrets are sent there, expected `https://`";
@@ -270,20 +262,9 @@ fn is_id(text: &str) -> bool {
 /// A URL without user, query and fragment, and without a slash at its end.
 pub(super) fn url(text: &str) -> Option<Arc<str>> {
     let uri: Uri = text.parse().ok()?;
-    let plain = matches!(uri.scheme_str(), Some("https" | "http"))
+    // In lower case, as `client_for` and `is_safe_url` read it.
+    let plain = (text.starts_with("https://") || text.starts_with("http://"))
         && uri.host().is_some_and(|host| !host.is_empty())
         && !text.contains(['@', '?', '#']);
     plain.then(|| text.trim_end_matches('/').into())
-}
-
-/// Whether nobody on the way can read or change what is exchanged.
-pub(super) fn is_safe(url: &str) -> bool {
-    let uri = url.parse::<Uri>().ok();
-    let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
-    let host = host.trim_matches(['[', ']']);
-    url.starts_with("https://")
-        || host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }

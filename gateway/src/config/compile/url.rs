@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use http::Uri;
+
 use crate::config::compiled::{EndpointKind, EndpointUrl};
 
 /// Parses the URL of an endpoint and drops the API's own path from its end.
@@ -38,10 +40,17 @@ pub(super) fn parse(text: &str, kind: EndpointKind) -> Result<EndpointUrl, Strin
 /// Whether what is sent there stays on this machine.
 pub(super) fn is_loopback(url: &EndpointUrl) -> bool {
     let address = url.host.parse::<IpAddr>();
-    address.map_or_else(
-        |_| &*url.host == "localhost" || url.host.ends_with(".localhost"),
-        |ip| ip.is_loopback(),
-    )
+    address.map_or_else(|_| &*url.host == "localhost", |ip| ip.is_loopback())
+}
+
+/// Whether nobody on the way can read or change what is exchanged.
+#[must_use]
+pub fn is_safe_url(url: &str) -> bool {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    !host.is_empty() && (url.starts_with("https://") || url.starts_with("http://") && is_here)
 }
 
 fn split_port(authority: &str, default: u16) -> Result<(&str, u16), String> {
@@ -107,6 +116,26 @@ fn base_path(path: &str, kind: EndpointKind) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_safe_by_https_or_on_this_machine() {
+        for (url, expected) in [
+            ("https://a.example.com/x", true),
+            ("http://127.0.0.1:1/x", true),
+            ("http://[::1]/x", true),
+            ("http://localhost:8080", true),
+            ("http://a.example.com/x", false),
+            ("http://a.localhost/", false),
+            ("http://127.0.0.1.example.com/", false),
+            ("http://localhost@example.com/", false),
+            ("ftp://127.0.0.1/", false),
+            ("https://", false),
+            ("127.0.0.1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_safe_url(url), expected, "{url}");
+        }
+    }
 
     fn shown(text: &str, kind: EndpointKind) -> Result<String, String> {
         let url = parse(text, kind)?;
@@ -203,7 +232,7 @@ mod tests {
     fn loopback_is_told_from_the_network() {
         for (text, expected) in [
             ("http://localhost:1", true),
-            ("http://sim.localhost", true),
+            ("http://sim.localhost", false),
             ("http://127.0.0.9", true),
             ("http://[::1]", true),
             ("http://10.0.0.1", false),

@@ -1,6 +1,6 @@
 //! Who may call: clients, and what shows that a caller is one of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::ids::{ClientName, ModelName};
 
@@ -41,7 +41,7 @@ pub struct ClientKey {
     pub not_after: Option<u64>,
 }
 
-/// A name that a certificate carries. Host names and the domain of an address are in lower case.
+/// A name that a certificate carries. Host names and addresses are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CertificateName {
     /// The common name of the subject.
@@ -49,6 +49,18 @@ pub enum CertificateName {
     Dns(Arc<str>),
     Uri(Arc<str>),
     Email(Arc<str>),
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Common(name) => write!(f, "cn:{name}"),
+            Self::Dns(name) => write!(f, "dns:{name}"),
+            Self::Uri(name) => write!(f, "uri:{name}"),
+            Self::Email(name) => write!(f, "email:{name}"),
+        }
+    }
 }
 
 /// An issuer of tokens that show who a client is.
@@ -81,6 +93,14 @@ pub enum Algorithm {
     Rs256,
     Es256,
 }
+
+/// What tokens for Azure OpenAI itself are issued for, by its documentation of different years.
+pub const AZURE_AUDIENCES: [&str; 4] = [
+    "https://cognitiveservices.azure.com",
+    "https://cognitiveservices.azure.com/",
+    "https://ai.azure.com",
+    "https://ai.azure.com/",
+];
 
 /// All the claims that it names must fit; of each, one of the values. None at all fits every token.
 #[derive(Debug, Clone, PartialEq, Eq)]

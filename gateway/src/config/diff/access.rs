@@ -159,12 +159,7 @@ fn client(old: &Client, new: &Client, lines: &mut Lines) {
     self::keys(name, keys, &new.keys, lines);
     let shown = |names: &[CertificateName]| match names {
         [] => "none".to_owned(),
-        names => words::commas(names.iter().map(|name| match name {
-            CertificateName::Common(name) => format!("cn:{name}"),
-            CertificateName::Dns(name) => format!("dns:{name}"),
-            CertificateName::Uri(name) => format!("uri:{name}"),
-            CertificateName::Email(name) => format!("email:{name}"),
-        })),
+        names => words::commas(names.iter()),
     };
     lines.key(
         &format!("client {name} certificates"),

@@ -168,7 +168,7 @@ fn every_name_of_a_certificate_is_found_and_hosts_are_in_lower_case() {
             CertificateName::Common("Team A".into()),
             CertificateName::Dns("*.example.com".into()),
             CertificateName::Uri("spiffe://Example.com/Team-A".into()),
-            CertificateName::Email("Team.A@example.com".into()),
+            CertificateName::Email("team.a@example.com".into()),
         ]
     );
     assert_eq!(not_after(&der), Some(1_893_542_400));

@@ -17,6 +17,9 @@ pub(in crate::config) fn read(mut value: Value, diagnostics: &mut Diagnostics) -
     if value.is_null() {
         value = Value::Mapping(Mapping::new());
     }
+    for key in RESTRICTING {
+        refuse_empty(&value, key, &mut Vec::new(), diagnostics);
+    }
     loop {
         let error = match serde_path_to_error::deserialize::<_, Raw>(&value) {
             Ok(raw) => return raw,
@@ -36,6 +39,61 @@ pub(in crate::config) fn read(mut value: Value, diagnostics: &mut Diagnostics) -
         if diagnostics.is_full() || !cut(&mut value, &path, unknown) {
             return Raw::default();
         }
+    }
+}
+
+/// Keys that keep somebody out, each with the places where it stands. With nothing behind it, one would be as if it
+/// were left out, and let everybody in: a variable of a template is easily empty.
+const RESTRICTING: [&[&str]; 15] = [
+    &["listen", "*", "tls"],
+    &["listen", "*", "tls", "client_ca"],
+    &["listen", "*", "tls", "client_certificate"],
+    &["endpoints", "*", "tls"],
+    &["endpoints", "*", "tls", "ca"],
+    &["clients", "*", "models"],
+    &["clients", "*", "keys", "*", "not_after"],
+    &["jwt", "*", "algorithms"],
+    &["jwt", "*", "rules", "*", "roles"],
+    &["jwt", "*", "rules", "*", "scp"],
+    &["jwt", "*", "rules", "*", "azp"],
+    &["jwt", "*", "rules", "*", "appid"],
+    &["jwt", "*", "rules", "*", "oid"],
+    &["jwt", "*", "rules", "*", "groups"],
+    &["jwt"],
+];
+
+fn refuse_empty(value: &Value, key: &[&str], path: &mut Vec<Step>, diagnostics: &mut Diagnostics) {
+    let Some((first, rest)) = key.split_first() else {
+        if value.is_null() {
+            let message = "empty, expected a value; leave the key out if you want none";
+            diagnostics.error_at(path.clone(), None, message);
+        }
+        return;
+    };
+    let mut below = |step: Step, value: &Value| {
+        path.push(step);
+        refuse_empty(value, rest, path, diagnostics);
+        path.pop();
+    };
+    match value {
+        Value::Mapping(mapping) if *first == "*" => {
+            for (key, value) in mapping {
+                if let Some(key) = key.as_str() {
+                    below(Step::Key(key.to_owned()), value);
+                }
+            }
+        }
+        Value::Mapping(mapping) => {
+            if let Some(value) = mapping.get(*first) {
+                below(Step::Key((*first).to_owned()), value);
+            }
+        }
+        Value::Sequence(items) if *first == "*" => {
+            for (index, value) in items.iter().enumerate() {
+                below(Step::Index(index), value);
+            }
+        }
+        _ => {}
     }
 }
 

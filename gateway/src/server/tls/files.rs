@@ -8,10 +8,10 @@ use std::{
     path::Path,
 };
 
-use crate::{config::compiled::ListenTls, secret::Secret};
-
-/// Far above any bundle of authorities.
-const BYTES_MAX: u64 = 4 * 1024 * 1024;
+use crate::{
+    config::{compiled::ListenTls, load::SECRET_BYTES_MAX},
+    secret::Secret,
+};
 
 /// What shows that a file is another one than before, symbolic links followed: a renewal often changes only where
 /// they lead.
@@ -49,14 +49,22 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// The text of a file, which may hold a key.
 pub(super) fn read(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text));
+    // A pipe would keep us waiting for somebody to write.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(format!("{} is no regular file", path.display()));
+    }
+    let read =
+        File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text));
     let text = Secret::new(text);
     match read {
-        Ok(_) if u64::try_from(text.expose().len()).is_ok_and(|length| length <= BYTES_MAX) => {
+        Ok(_)
+            if u64::try_from(text.expose().len())
+                .is_ok_and(|length| length <= SECRET_BYTES_MAX) =>
+        {
             Ok(text)
         }
         Ok(_) => Err(format!(
-            "{} is larger than {BYTES_MAX} bytes",
+            "{} is larger than {SECRET_BYTES_MAX} bytes",
             path.display()
         )),
         Err(error) => Err(format!("{}: {error}", path.display())),

@@ -77,7 +77,7 @@ struct ByName {
     /// In the order of the configuration: there may be one for each kind of key. A name that begins with `*.` stands
     /// for any one label in that place.
     named: HashMap<Arc<str>, Vec<Arc<CertifiedKey>>>,
-    first: Arc<CertifiedKey>,
+    all: Vec<Arc<CertifiedKey>>,
 }
 
 impl ByName {
@@ -93,9 +93,10 @@ impl ByName {
                 }
             }
         }
-        let first = certificates.into_iter().next();
-        let first = first.ok_or("there is no certificate")?;
-        Ok(Self { named, first })
+        Ok(Self {
+            named,
+            all: certificates,
+        })
     }
 
     /// Those for a name in lower case, the better ones first.
@@ -116,7 +117,11 @@ impl ResolvesServerCert for ByName {
         let usable = self
             .candidates(name)
             .find(|certificate| certificate.key.choose_scheme(schemes).is_some());
-        Some(usable.unwrap_or(&self.first).clone())
+        let of_fitting_key = || {
+            let mut all = self.all.iter();
+            all.find(|certificate| certificate.key.choose_scheme(schemes).is_some())
+        };
+        usable.or_else(of_fitting_key).or(self.all.first()).cloned()
     }
 }
 

@@ -1,14 +1,10 @@
-use std::{fs, io, os::unix::fs::symlink, path::Path};
+mod authority;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, date_time_ymd,
-};
-use rustls::{
-    ClientConfig, HandshakeKind, RootCertStore,
-    crypto::ring,
-    pki_types::{PrivateKeyDer, ServerName, pem::PemObject as _},
-};
+use std::{fs, io, os::unix::fs::symlink, path::Path, sync::mpsc};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, date_time_ymd};
+use rustix::fs::{CWD, Mode, mkfifoat};
+use rustls::{ClientConfig, HandshakeKind, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     join,
@@ -16,63 +12,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use self::authority::{Authority, Issued};
 use super::*;
 use crate::config::compiled::ClientCertificates;
 
 /// Longer than any handshake here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-struct Issued {
-    der: CertificateDer<'static>,
-    pem: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    fn issue(&self, names: &[&str]) -> Issued {
-        self.issue_with(names, |_| {})
-    }
-
-    fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Issued {
-            der: certificate.der().clone(),
-            pem: certificate.pem(),
-            key: key.serialize_pem(),
-        }
-    }
-
-    /// A client that trusts this authority.
-    fn client(&self, shown: Option<&Issued>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        Arc::new(match shown {
-            None => builder.with_no_client_auth(),
-            Some(shown) => {
-                let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).unwrap();
-                let chain = vec![shown.der.clone()];
-                builder.with_client_auth_cert(chain, key).unwrap()
-            }
-        })
-    }
-}
 
 /// A file that is never seen half-written.
 fn write(path: &Path, text: &str) {
@@ -164,6 +109,11 @@ fn both((server, client): Met) -> (Stream, TlsStream<TcpStream>) {
     (server.unwrap(), client.unwrap())
 }
 
+/// As a reload does it.
+fn renew(tls: &ListenerTls, files: &ListenTls) -> Result<(), String> {
+    tls.prepare(files).map(|prepared| tls.apply(prepared))
+}
+
 #[tokio::test]
 async fn each_name_gets_its_certificate_and_others_get_the_first() {
     let authority = Authority::new();
@@ -188,6 +138,24 @@ async fn each_name_gets_its_certificate_and_others_get_the_first() {
         let (_, met) = meet(&tls, &client, name).await;
         let error = met.unwrap_err().to_string();
         assert!(error.contains("first.example"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_a_name_gets_the_certificate_whose_key_it_understands() {
+    let authority = Authority::new();
+    let names = ["a.example", "127.0.0.1"];
+    let (ecdsa, rsa) = (authority.issue(&names), authority.issue_rsa(&names));
+    let files = Files::new(&[&ecdsa, &rsa]);
+    let tls = ListenerTls::load(&files.listen).unwrap();
+    let (any, rsa_only) = (authority.client(None), authority.client_of_rsa());
+    for (client, name, expected) in [
+        (&any, "127.0.0.1", &ecdsa),
+        (&any, "a.example", &ecdsa),
+        (&rsa_only, "127.0.0.1", &rsa),
+        (&rsa_only, "a.example", &rsa),
+    ] {
+        assert_eq!(shown(&tls, client, name).await, *expected.der, "{name}");
     }
 }
 
@@ -225,7 +193,7 @@ async fn new_handshakes_see_a_new_certificate_and_open_connections_stay() {
     let mut open = both(meet(&tls, &client, "a.example").await);
     files.put_certificate(0, &new);
     files.put_key(0, &new);
-    assert_eq!(tls.renew(), Ok(()));
+    assert_eq!(renew(&tls, &files.listen), Ok(()));
     talk(&mut open).await;
     // Not resumed: a client of its own.
     let other = authority.client(None);
@@ -254,11 +222,11 @@ async fn sessions_are_resumed_over_a_change_but_never_with_client_certificates()
             2 => {
                 files.put_certificate(0, &new);
                 files.put_key(0, &new);
-                tls.renew().unwrap();
+                renew(&tls, &files.listen).unwrap();
             }
             3 => {
                 files.ask_clients(&authority, false);
-                tls.apply(&files.listen).unwrap();
+                renew(&tls, &files.listen).unwrap();
             }
             _ => {}
         }
@@ -308,15 +276,44 @@ fn files_that_cannot_be_used_change_nothing_and_are_reported_when_they_stay() {
     assert_eq!(state(), (false, None));
     // Whoever asks is told at once, also about other files, whose problem is not this listener's.
     files.put_key(0, &new);
-    let refused = tls.renew().unwrap_err();
+    let refused = renew(&tls, &files.listen).unwrap_err();
     assert_eq!(state(), (false, Some(refused)));
     files.put_key(0, &old);
     tls.look();
     assert_eq!(state(), (false, None));
     let mut others = files.listen.clone();
     others.certificates[0].key = Path::new("/nowhere/key.pem").into();
-    assert!(tls.apply(&others).is_err());
+    assert!(renew(&tls, &others).is_err());
     assert_eq!(state(), (false, None));
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+    let authority = Authority::new();
+    let mut files = Files::new(&[&authority.issue(&["a.example"])]);
+    files.ask_clients(&authority, true);
+    let tls = Arc::new(ListenerTls::load(&files.listen).unwrap());
+    let CertificateFiles { certificate, key } = &files.listen.certificates[0];
+    for path in [certificate, key, &files.folder.path().join("ca.pem").into()] {
+        let kept = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        mkfifoat(CWD, &**path, Mode::RUSR | Mode::WUSR).unwrap();
+        // A thread of its own: it could not be ended.
+        let (ended, end) = mpsc::channel();
+        let (looking, files) = (tls.clone(), files.listen.clone());
+        std::thread::spawn(move || {
+            looking.look();
+            looking.look();
+            ended.send(looking.prepare(&files).err())
+        });
+        let problem = end.recv_timeout(PATIENCE).expect("nobody waits").unwrap();
+        assert!(problem.ends_with("is no regular file"), "{problem}");
+        assert_eq!(tls.report().problem, Some(problem));
+        fs::remove_file(path).unwrap();
+        fs::write(path, kept).unwrap();
+        tls.look();
+        assert_eq!(tls.report().problem, None);
+    }
 }
 
 #[test]
@@ -398,8 +395,8 @@ async fn clients_are_known_by_verified_certificates_only() {
         let (server, _) = meet(&tls, &client, "a.example").await;
         let seen = server.map(|stream| {
             let digest = stream.get_ssl_digest().unwrap();
-            let names = digest.extension.get::<PeerNames>();
-            names.map(|PeerNames(names)| names.clone())
+            let peer = digest.extension.get::<PeerNames>().unwrap();
+            peer.not_after.map(|_| peer.names.clone())
         });
         let expected = expected.map(|names| names.cloned());
         assert_eq!(seen, expected, "{name}, required: {asked:?}");

@@ -1,5 +1,6 @@
 //! A new configuration while requests run.
 
+use gateway::config::client_key::{format_key_hash, key_hash};
 use rustix::process::Signal;
 use simulator::Fault;
 use tokio::time::Instant;
@@ -8,6 +9,7 @@ use super::{GPT, assert_whole, stream, throttled_for};
 use crate::support::{
     Fleet, PATIENCE, Seen,
     provider::{Provider, finish},
+    tls::{NAMES, Trust},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,4 +263,44 @@ async fn the_command_line_compares_reloads_and_says_what_is_wrong() {
     fleet.gateway.ended().await;
     let nobody = fleet.gateway.ask(&["reload"]);
     assert_eq!(nobody.status.code(), Some(69), "{nobody:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_let_in_only_where_the_listeners_are_those_of_the_file() {
+    let clients = format!(
+        "clients: {{ team-a: {{ keys: [ \"{}\" ] }} }}\n",
+        format_key_hash(&key_hash("tw-a"))
+    );
+    let mut fleet = Fleet::start(&clients).await;
+    let trust = Trust::new();
+    let pair = trust.put("listener", &trust.authority.server(&NAMES));
+    let plain = "{ address: \"127.0.0.1:0\" }";
+    let encrypted =
+        format!("{{ address: \"127.0.0.1:0\", tls: {{ certificates: [{{ {pair} }}] }} }}");
+    let elsewhere = "{ address: \"127.0.0.2:0\" }";
+    let open = (&*clients, "open: true\n");
+    for listener in [&encrypted, elsewhere] {
+        let listener = (plain, listener);
+        // At once, and also when the new listener waits for a restart already.
+        for changes in [&[open, listener][..], &[listener], &[listener, open]] {
+            fleet.gateway.rewrite(changes);
+            let reload = fleet.gateway.ask(&["reload"]);
+            let said =
+                String::from_utf8_lossy(&[reload.stdout, reload.stderr].concat()).into_owned();
+            if changes.len() == 2 {
+                assert_eq!(reload.status.code(), Some(78), "{said}");
+                assert!(said.contains("`open: true` would count at once"), "{said}");
+            } else {
+                assert!(
+                    reload.status.success() && said.contains("needs restart"),
+                    "{said}"
+                );
+            }
+            assert_eq!(fleet.chat(GPT).await.status(), 401, "{changes:?}");
+        }
+    }
+    fleet.gateway.reload(&[open]);
+    assert_eq!(fleet.chat(GPT).await.status(), 200);
+    fleet.gateway.reload(&[]);
+    assert_eq!(fleet.chat(GPT).await.status(), 401);
 }

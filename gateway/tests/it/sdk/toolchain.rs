@@ -1,5 +1,5 @@
-//! Builds what the SDKs need, under the target folder and only when it changed: a virtual environment for
-//! Python, `node_modules` for Node. Runs their scripts. Knows nothing of what the scripts check.
+//! Builds what the SDKs need, under the target folder and only when it changed: virtual environments for Python,
+//! `node_modules` for Node. Runs their scripts. Knows nothing of what the scripts check.
 
 use std::{
     fmt::Write as _,
@@ -16,6 +16,10 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sdk {
     Python,
+    /// Of Python too, and large: only who wants it waits for it.
+    SemanticKernel,
+    /// A scanner and no SDK, but got in the same way.
+    Sslyze,
     Node,
 }
 
@@ -23,21 +27,34 @@ pub(crate) enum Sdk {
 type Unusable = String;
 
 impl Sdk {
-    /// Runs one of its scripts, which gets `settings` as JSON. Where the SDK cannot be had, that is said and
-    /// the test is skipped.
+    /// Runs one of its scripts, which gets `settings` as JSON.
     ///
     /// # Panics
-    /// The script failed; its output is the message. Under `CI=true`: the SDK cannot be had.
-    pub(crate) async fn run(self, script: &'static str, settings: Value) -> Ran {
+    /// As [`Sdk::call`].
+    pub(crate) async fn run(self, script: &str, settings: Value) -> Ran {
+        self.call(&[script, &settings.to_string()], &[]).await
+    }
+
+    /// Runs its interpreter with more in its environment. Where the SDK cannot be had, that is said and the test is
+    /// skipped.
+    ///
+    /// # Panics
+    /// It failed; its output is the message. Under `CI=true`: the SDK cannot be had.
+    pub(crate) async fn call(self, arguments: &[&str], environment: &[(&str, &Path)]) -> Ran {
+        let words: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let environment: Vec<(String, PathBuf)> = environment
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         // Not on a thread that the simulated resources need.
         let run = move || match self.ready() {
-            Ok(mut command) => Ok(command.arg(script).arg(settings.to_string()).output()),
+            Ok(mut command) => Ok(command.args(words).envs(environment).output()),
             Err(reason) => Err(reason),
         };
         let output = match tokio::task::spawn_blocking(run).await.unwrap() {
             Ok(output) => output.expect("the interpreter just ran"),
             Err(reason) => {
-                let says = format!("{script} cannot run, no {self:?} SDK: {reason}");
+                let says = format!("a test needs {self:?}, which cannot be had: {reason}");
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "{says}");
                 // Not `println`, which the test runner hides when a test passes.
                 writeln!(io::stderr(), "SKIPPED: {says}").expect("stderr is open");
@@ -47,26 +64,26 @@ impl Sdk {
         let text = text(&output);
         assert!(
             output.status.success(),
-            "{script}: {}\n{text}",
+            "{self:?}: {}\n{text}",
             output.status
         );
-        Ran::Passed
+        Ran::Passed(text)
     }
 
     /// The interpreter, to be given a script. Installs once in a process.
     fn ready(self) -> Result<Command, Unusable> {
-        static PYTHON: OnceLock<Result<(), Unusable>> = OnceLock::new();
-        static NODE: OnceLock<Result<(), Unusable>> = OnceLock::new();
+        static INSTALLED: [OnceLock<Result<(), Unusable>>; 4] = [const { OnceLock::new() }; 4];
+        INSTALLED[self as usize]
+            .get_or_init(|| self.install())
+            .clone()?;
         let mut command = match self {
-            Self::Python => {
-                PYTHON.get_or_init(|| self.install()).clone()?;
+            Self::Python | Self::SemanticKernel | Self::Sslyze => {
                 let mut python = Command::new(self.home().join("bin/python"));
                 // No `__pycache__` beside the sources.
                 python.arg("-B").current_dir(self.sources());
                 python
             }
             Self::Node => {
-                NODE.get_or_init(|| self.install()).clone()?;
                 let mut node = Command::new("node");
                 node.current_dir(self.home());
                 node
@@ -87,6 +104,8 @@ impl Sdk {
         lock.lock().map_err(|e| e.to_string())?;
         let (interpreter, specification) = match self {
             Self::Python => ("python3", "requirements.txt"),
+            Self::SemanticKernel => ("python3", "semantic_kernel.txt"),
+            Self::Sslyze => ("python3", "sslyze.txt"),
             Self::Node => ("node", "package-lock.json"),
         };
         let mut wanted = succeed(Command::new(interpreter).arg("--version"))?;
@@ -104,11 +123,16 @@ impl Sdk {
         }
         fs::create_dir_all(&home).map_err(|e| e.to_string())?;
         match self {
-            Self::Python => {
+            Self::Python | Self::SemanticKernel | Self::Sslyze => {
                 succeed(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
                 let mut pip = Command::new(home.join("bin/python"));
                 pip.args(["-m", "pip", "install", "--quiet", "--requirement"]);
-                succeed(pip.arg(self.sources().join(specification)))?;
+                pip.arg(self.sources().join(specification));
+                if matches!(self, Self::SemanticKernel) {
+                    // 200 MB of what it brings along serves nothing that is tested here.
+                    pip.arg("--no-deps");
+                }
+                succeed(&mut pip)?;
             }
             Self::Node => {
                 self.copy_scripts()?;
@@ -126,7 +150,7 @@ impl Sdk {
     /// A JavaScript module finds packages only in the folders above itself, so it must lie beside them. What is
     /// there already stays untouched: it may be running.
     fn copy_scripts(self) -> Result<(), Unusable> {
-        if matches!(self, Self::Python) {
+        if !matches!(self, Self::Node) {
             return Ok(());
         }
         let copy = || -> io::Result<()> {
@@ -149,6 +173,8 @@ impl Sdk {
             .expect("it lies inside the target folder");
         target.join(match self {
             Self::Python => "sdk-python",
+            Self::SemanticKernel => "sdk-semantic-kernel",
+            Self::Sslyze => "sslyze",
             Self::Node => "sdk-node",
         })
     }
@@ -156,15 +182,16 @@ impl Sdk {
     fn sources(self) -> PathBuf {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sdk");
         here.join(match self {
-            Self::Python => "python",
+            Self::Python | Self::SemanticKernel | Self::Sslyze => "python",
             Self::Node => "node",
         })
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ran {
-    Passed,
+    /// With this output.
+    Passed(String),
     Skipped,
 }
 

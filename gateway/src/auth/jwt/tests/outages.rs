@@ -277,9 +277,31 @@ async fn what_is_kept_are_public_members_of_usable_keys_and_a_damaged_file_is_ig
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_keys_that_were_never_had_and_have_failed_once() {
+    let issued = issued();
+    let fake = Fake {
+        delay: Duration::from_secs(10),
+        ..Fake::default()
+    };
+    let set = fake.key_set();
+    let verifier = verifier_of(vec![issuer()], &set);
+    set.tried().await;
+    for fetches in 1..4 {
+        // First after a fetch, then in the middle of one.
+        let token = issued.by_one();
+        let verdict = verify(&verifier, &token);
+        let verdict = tokio::time::timeout(Duration::from_millis(1), verdict).await;
+        assert_eq!(verdict, Ok(Err(UNAVAILABLE)), "fetch {fetches}");
+        while fake.fetches() == fetches {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_registry_keeps_a_set_for_as_long_as_somebody_uses_it() {
-    let sets = KeySets::new();
+    let sets = KeySets::default();
     // Nothing listens there: the fetch fails at once.
     let at = KeysAt::Jwks("http://127.0.0.1:1/keys".into());
     let names: [Arc<str>; 1] = [ISSUER.into()];

@@ -115,7 +115,7 @@ fn refused(retry: Retry) -> Result<Fetched, FetchError> {
 /// A provider refuses what is sent at this moment.
 fn refuse(token: &Token) -> bool {
     token
-        .header(now())
+        .header()
         .is_some_and(|sent| token.refused(&sent, now()))
 }
 
@@ -137,8 +137,9 @@ fn only(tokens: &Tokens) -> Arc<Token> {
     tokens.token(&name("azure"), &source("scope"))
 }
 
+/// What a request gets that begins at this moment.
 fn header(token: &Token) -> Option<String> {
-    let header = token.header(now())?;
+    let header = token.is_ready(now()).then(|| token.header())??;
     assert!(header.is_sensitive());
     Some(header.to_str().unwrap().to_owned())
 }
@@ -147,7 +148,7 @@ fn header(token: &Token) -> Option<String> {
 async fn a_token_is_renewed_at_half_of_its_life() {
     let service = Service::new([granted("one", 3600), granted("two", 4000)]);
     let token = only(&service.tokens());
-    assert_eq!(header(&token), None);
+    assert_eq!(token.header(), None);
     assert!(!token.is_ready(now()));
     until(1.0).await;
     assert_eq!(header(&token).as_deref(), Some("Bearer one"));
@@ -179,6 +180,8 @@ async fn a_token_that_cannot_be_renewed_is_used_until_it_expires() {
     assert_eq!(header(&token).as_deref(), Some("Bearer one"));
     until(100.1).await;
     assert_eq!(header(&token), None);
+    // One that was on its way then shows what it had.
+    assert_eq!(token.header().unwrap(), "Bearer one");
     assert!(!token.is_ready(now()));
     let report = token.report(now());
     assert_eq!((report.expires_in, report.age), (None, None));
@@ -234,7 +237,7 @@ async fn many_refusals_force_one_fetch_and_the_next_not_within_30_seconds() {
         for _ in 0..10 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    let sent = token.header(at).unwrap();
+                    let sent = token.header().unwrap();
                     assert!(token.refused(&sent, at));
                 }
             });
@@ -276,6 +279,21 @@ async fn a_refusal_during_a_fetch_is_answered_by_that_fetch() {
     until(90.0).await;
     assert_eq!(header(&token).as_deref(), Some("Bearer two"));
     service.assert_asked(&[0.0, 50.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_of_a_fetch_under_way_can_be_refused_too() {
+    let service = Service::new((0..3).map(|n| granted(&n.to_string(), 100))).slow(5);
+    let token = only(&service.tokens());
+    until(52.0).await;
+    assert!(refuse(&token));
+    until(57.0).await;
+    // No fetch is under way any more, and the last one was forced too short a time ago.
+    assert!(!refuse(&token));
+    until(82.5).await;
+    assert!(refuse(&token));
+    until(83.0).await;
+    service.assert_asked(&[0.0, 50.0, 82.5]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,11 +380,11 @@ async fn a_kept_token_is_for_the_source_it_came_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_start_waits_for_tokens_that_may_come() {
+async fn the_start_waits_for_the_first_try_of_every_token() {
     let limit = Duration::from_secs(30);
     for (script, seconds_waited) in [
         (vec![granted("one", 3600)], 3.0),
-        (vec![refused(Backoff), granted("one", 3600)], 7.0),
+        (vec![refused(Backoff), granted("one", 3600)], 3.0),
         (vec![refused(Permanent)], 3.0),
         (vec![], 30.0),
     ] {

@@ -245,4 +245,5 @@ async def main():
     report.finish()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
