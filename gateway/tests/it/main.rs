@@ -7,7 +7,11 @@ mod access;
 // Bodies of every size and form.
 mod bodies;
 mod canary;
+// Who a caller is, and everything that somebody tries who is nobody.
+mod callers;
 mod config;
+// How the gateway shows itself to providers.
+mod credentials;
 mod edges;
 // What happens over many requests.
 mod failover;
