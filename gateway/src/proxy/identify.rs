@@ -69,7 +69,11 @@ pub(super) async fn identify<'a>(
         },
     )?;
     ctx.hands_on = caller.for_azure;
-    Ok(clients.list.get(caller.client))
+    // Nobody in particular would be everybody.
+    let client = clients.list.get(caller.client);
+    client
+        .map(Some)
+        .ok_or_else(|| ApiError::internal_error().into())
 }
 
 /// The names in the certificate that the connection was opened with.

@@ -125,10 +125,13 @@ impl Gateway {
 
     /// The next log event that fits; waits for it.
     pub(crate) fn next_event(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        // Also where it logs other things all the time.
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
             let event = self
                 .log
-                .recv_timeout(PATIENCE)
+                .recv_timeout(left)
                 .expect("the gateway logs what is waited for");
             self.seen.push(event.clone());
             if fits(&event) {

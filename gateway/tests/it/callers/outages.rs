@@ -250,11 +250,7 @@ async fn an_issuer_that_gets_another_name_keeps_its_keys() {
             assert_eq!(seen.status, 200, "{change:?}: {}", seen.text());
         }
         // What only the configuration before knew is forgotten then.
-        let message = "the last request of the previous configuration has ended";
-        stage
-            .fleet
-            .gateway
-            .next_event(|event| event["message"] == message);
+        stage.fleet.gateway.forgets_the_old_configuration();
     }
     assert_eq!(stage.issuer().requests(Door::Keys), 1);
 }

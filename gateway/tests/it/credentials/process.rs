@@ -149,10 +149,7 @@ async fn a_token_that_nobody_uses_any_more_is_not_fetched() {
     fleet
         .gateway
         .reload(&[("credential: fleet", "credential: other")]);
-    let message = "the last request of the previous configuration has ended";
-    fleet
-        .gateway
-        .next_event(|event| event["message"] == message);
+    fleet.gateway.forgets_the_old_configuration();
     let fetched = machine.control().requests(Door::Imds);
     // Twice the life of its last token passes.
     let so_far = other.control().requests(Door::Imds);

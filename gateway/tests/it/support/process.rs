@@ -142,6 +142,18 @@ impl Gateway {
     }
 
     /// All lines that it has logged with this message.
+    /// Waits until every request of the configuration before the last reload has ended. That may have been logged
+    /// before the reload itself was.
+    pub(crate) fn forgets_the_old_configuration(&mut self) {
+        let message = "the last request of the previous configuration has ended";
+        let reloads = self.logged_events("the new configuration is in use").len();
+        let deadline = Instant::now() + PATIENCE;
+        while self.logged_events(message).len() < reloads {
+            assert!(Instant::now() < deadline, "it is not forgotten");
+            self.next_event(|_| true);
+        }
+    }
+
     pub(crate) fn logged_events(&mut self, message: &str) -> Vec<Value> {
         self.seen.extend(self.log.try_iter());
         let fits = |event: &&Value| event["message"] == message;
