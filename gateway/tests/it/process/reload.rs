@@ -271,7 +271,7 @@ async fn everybody_is_let_in_only_where_the_listeners_are_those_of_the_file() {
         "clients: {{ team-a: {{ keys: [ \"{}\" ] }} }}\n",
         format_key_hash(&key_hash("tw-a"))
     );
-    let mut fleet = Fleet::start(&clients).await;
+    let fleet = Fleet::start(&clients).await;
     let trust = Trust::new();
     let pair = trust.put("listener", &trust.authority.server(&NAMES));
     let plain = "{ address: \"127.0.0.1:0\" }";
