@@ -4,6 +4,7 @@
 
 mod identity;
 mod orders;
+mod scrape;
 
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ impl Admin {
             "/metrics" => (
                 StatusCode::OK,
                 "text/plain; version=0.0.4",
-                self.shared.metrics.render(),
+                self.shared.metrics.render(scrape::live(&self.shared, now)),
             ),
             _ => json(
                 StatusCode::NOT_FOUND,

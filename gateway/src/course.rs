@@ -60,7 +60,15 @@ pub struct Tried {
     /// `None`: it succeeded.
     pub cause: Option<Cause>,
     pub status: Option<u16>,
-    pub millis: u64,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+}
+
+impl Tried {
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.ended.since(self.started)
+    }
 }
 
 /// A failure whose record may have to wait: it can turn out to be the request's own fault.
@@ -310,14 +318,16 @@ impl Course {
         status: Option<u16>,
         now: Timestamp,
     ) {
-        pool.member(attempt.place).metrics.attempt(cause);
-        let millis = u64::try_from(now.since(attempt.started).as_millis()).unwrap_or(u64::MAX);
-        self.history.push(Tried {
+        let tried = Tried {
             place: attempt.place,
             cause,
             status,
-            millis,
-        });
+            started: attempt.started,
+            ended: now,
+        };
+        let metrics = &pool.member(attempt.place).metrics;
+        metrics.attempt(cause, tried.took());
+        self.history.push(tried);
     }
 
     fn follow<F: Fn(usize) -> bool>(

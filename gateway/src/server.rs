@@ -76,6 +76,7 @@ pub struct Shared {
     pub resolver: Resolver,
     pub auth: Auth,
     pub metrics: Metrics,
+    pub requests: Requests,
     /// Of each listener, in the order of the configuration; `None` where it speaks plain text.
     pub tls: Vec<Option<Arc<ListenerTls>>>,
 }
@@ -118,7 +119,6 @@ pub struct Running {
     pub admin: Option<SocketAddr>,
     /// The open sockets, each with the place that the configuration gives it.
     pub sockets: Vec<(Place, Arc<Socket>)>,
-    requests: Requests,
     connections: TaskTracker,
     /// Connections on which orders are given.
     orders: TaskTracker,
@@ -203,7 +203,6 @@ pub async fn prepare(
         admin: admin.iter().find_map(|(socket, _)| address(socket)),
         shared,
         sockets,
-        requests: Requests::default(),
         connections: TaskTracker::new(),
         orders: TaskTracker::new(),
         apps: Vec::new(),
@@ -244,6 +243,7 @@ async fn shared(
         resolver,
         auth,
         metrics,
+        requests: Requests::default(),
         tls,
     })
 }
@@ -272,10 +272,14 @@ impl Running {
             max_retries: TRIES_MAX,
             ..ServerConf::default()
         });
+        let shared = self.shared.clone();
         let Shared {
-            snapshot, metrics, ..
-        } = &*self.shared;
-        let gateway = Gateway::new(snapshot.clone(), metrics.clone(), self.requests.clone());
+            snapshot,
+            metrics,
+            requests,
+            ..
+        } = &*shared;
+        let gateway = Gateway::new(snapshot.clone(), metrics.clone(), requests.clone());
         for h2c in [false, true] {
             let mut doors = doors.iter().filter(|door| door.h2c == h2c).peekable();
             if doors.peek().is_some() {
@@ -287,6 +291,7 @@ impl Running {
                         stop: self.stop.subscribe(),
                         dismiss: self.dismiss.clone(),
                         connections: self.connections.clone(),
+                        metrics: Some(metrics.clone()),
                     };
                     self.expect(&door.socket, reception);
                 }
@@ -312,6 +317,7 @@ impl Running {
                 stop: self.stop_admin.subscribe(),
                 dismiss: self.dismiss.clone(),
                 connections,
+                metrics: None,
             };
             self.expect(socket, reception);
         }
@@ -345,7 +351,7 @@ impl Running {
     /// idle connection is kept.
     pub async fn retire(&mut self) {
         self.sockets.clear();
-        self.requests.stop();
+        self.shared.requests.stop();
         self.stop.send_replace(true);
         self.stop_admin.send_replace(true);
         let keep_alive = self.shared.snapshot.load().config.limits.keep_alive;
@@ -359,9 +365,9 @@ impl Running {
     async fn emptied(&self, rest: Duration) {
         self.connections.close();
         loop {
-            self.requests.none_left().await;
+            self.shared.requests.none_left().await;
             if timeout(rest, self.connections.wait()).await.is_ok()
-                || self.requests.under_way() == 0
+                || self.shared.requests.under_way() == 0
             {
                 return;
             }
@@ -372,7 +378,7 @@ impl Running {
     /// the number of requests that are cut. The admin listener stays: a drain is when somebody wants to look.
     pub async fn drain(&mut self, limit: Duration) -> usize {
         let places: Vec<Place> = self.sockets.drain(..).map(|(place, _)| place).collect();
-        self.requests.stop();
+        self.shared.requests.stop();
         self.dismiss.cancel();
         self.stop.send_replace(true);
         let emptied = async {
@@ -386,13 +392,13 @@ impl Running {
         for place in places {
             place.clear();
         }
-        self.requests.under_way()
+        self.shared.requests.under_way()
     }
 
     /// Requests under way.
     #[must_use]
     pub fn under_way(&self) -> usize {
-        self.requests.under_way()
+        self.shared.requests.under_way()
     }
 }
 

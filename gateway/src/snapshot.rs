@@ -11,7 +11,7 @@ use crate::{
     auth::{Auth, callers::Callers, shown::Shown},
     config::compiled::{Access, Compiled, Endpoint, Model},
     ids::ModelName,
-    metrics::{Metrics, ModelMetrics},
+    metrics::{Accounts, EndpointMetrics, Metrics, ModelMetrics},
     pool::{Member, Pool, Tier},
     resolve::{Addresses, Resolver},
     state::{EndpointKey, Registry},
@@ -35,6 +35,7 @@ pub struct Snapshot {
     pub model_metrics: Vec<ModelMetrics>,
     /// For requests that have no pool.
     pub other_metrics: ModelMetrics,
+    pub accounts: Accounts,
     /// `None` where everybody may call.
     pub callers: Option<Callers>,
     by_model: HashMap<ModelName, usize>,
@@ -48,6 +49,7 @@ pub struct Upstream {
     pub name: HeaderValue,
     pub shown: Shown,
     pub addresses: Addresses,
+    pub metrics: EndpointMetrics,
     /// What every connection to it has in common; the address is filled in at each attempt.
     peer: HttpPeer,
 }
@@ -89,7 +91,7 @@ impl Snapshot {
         let upstreams: Vec<Upstream> = config
             .endpoints
             .iter()
-            .map(|endpoint| upstream(endpoint, resolver, auth))
+            .map(|endpoint| upstream(endpoint, resolver, auth, metrics))
             .collect();
         let pools: Vec<Pool> = config
             .models
@@ -121,6 +123,7 @@ impl Snapshot {
             pools,
             model_metrics,
             other_metrics: metrics.model(None),
+            accounts: Accounts::link(&config, metrics),
             by_model,
             callers,
             config,
@@ -134,7 +137,7 @@ impl Snapshot {
     }
 }
 
-fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth) -> Upstream {
+fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth, metrics: &Metrics) -> Upstream {
     let url = &endpoint.url;
     let default_port = if url.tls { 443 } else { 80 };
     let bracketed = if url.host.contains(':') {
@@ -173,6 +176,7 @@ fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth) -> Upstream {
         name: HeaderValue::from_str(endpoint.name.as_str()).expect("a name is plain ASCII"),
         shown: Shown::link(&endpoint.credential, endpoint.kind, &endpoint.url, auth),
         addresses: resolver.addresses(&url.host, url.port),
+        metrics: metrics.endpoint(&endpoint.name),
         peer,
         endpoint: endpoint.clone(),
     }
@@ -201,7 +205,7 @@ fn pool(model: &Model, endpoints: &[Endpoint], registry: &Registry, metrics: &Me
                         deployment: deployment.name.clone(),
                         endpoint_state: registry.endpoint(&key),
                         state: registry.deployment(&key, &deployment.name),
-                        metrics: metrics.deployment(&endpoint.name, &model.name),
+                        metrics: metrics.deployment(&endpoint.name, &deployment.name, &model.name),
                     }
                 })
                 .collect(),

@@ -3,6 +3,7 @@
 
 mod access;
 mod credential;
+mod price;
 mod tls;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ pub use self::{
         KeysAt, Rule,
     },
     credential::{ApiKey, Credential, CredentialKind, Flow, IdentityId, Platform, TokenSource},
+    price::{Price, Rate},
     tls::{Certificate, CertificateFiles, ClientCertificates, EndpointTls, ListenTls},
 };
 use crate::{
@@ -37,6 +39,8 @@ pub struct Compiled {
     pub log: Log,
     /// Whether answers carry `x-tokenweir-endpoint` and `x-tokenweir-attempts`.
     pub response_headers: bool,
+    /// Of all prices: `USD`.
+    pub currency: Arc<str>,
     /// In the order of the file.
     pub endpoints: Vec<Endpoint>,
     /// Sorted by name.
@@ -158,6 +162,8 @@ pub struct Deployment {
     pub priority: u32,
     /// Share inside one priority; 0 = drained.
     pub weight: u32,
+    /// In place of the model's.
+    pub price: Option<Price>,
 }
 
 /// A model and its pool: every deployment of it, over all endpoints.
@@ -165,6 +171,7 @@ pub struct Deployment {
 pub struct Model {
     pub name: ModelName,
     pub aliases: Vec<ModelName>,
+    pub price: Option<Price>,
     pub balance: Balance,
     pub timeouts: Timeouts,
     pub retry: RetryParams,

@@ -61,6 +61,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         hand_over_timeout,
         log,
         response_headers,
+        currency,
         endpoints,
         models,
         access,
@@ -96,6 +97,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         &new.response_headers,
         words::plain,
     );
+    at_once.key("currency", currency, &new.currency, words::plain);
     process::limits(limits, &new.limits, &mut at_once);
     endpoints::changes(endpoints, &new.endpoints, &mut at_once);
     models::changes(models, &new.models, &mut at_once);

@@ -24,6 +24,7 @@ use crate::{
     clock,
     config::compiled::{Access, Client, Model},
     ids::ModelName,
+    metrics::Asked,
     snapshot::Snapshot,
 };
 
@@ -98,6 +99,7 @@ async fn examine(
     let target = match route(&request.method, uri.path(), uri.query(), upgrade)? {
         Route::Model(target) => target,
         Route::ListModels { .. } => {
+            ctx.asked = Asked::Models;
             let listed = snapshot
                 .config
                 .models
@@ -108,6 +110,7 @@ async fn examine(
             )));
         }
         Route::GetModel { name, .. } => {
+            ctx.asked = Asked::Models;
             let model = find(&snapshot, client, &name)?.1;
             return Ok(Admitted::Answer(models::model_body(&model.name)));
         }
@@ -121,19 +124,24 @@ async fn examine(
         ..
     } = target;
 
+    ctx.asked = Asked::Model(operation);
+
     // A model in the path is checked before a byte of the body is read.
     let named = match deployment.as_deref() {
         Some(name) => Some(find(&snapshot, client, name)?.0),
         None => None,
     };
     let content_type = session.get_header(header::CONTENT_TYPE).cloned();
-    let body = body::read(
+    let begun = clock::now();
+    let read = body::read(
         session,
         &snapshot.config.limits,
         &gateway.buffers,
         named.is_some(),
     )
-    .await?;
+    .await;
+    ctx.waited = clock::now().since(begun);
+    let body = read?;
     if upgrade && !body.bytes.is_empty() {
         return Err(ApiError::malformed_request("an upgrade has no body").into());
     }

@@ -30,6 +30,7 @@ use crate::{
     },
     auth::shown::{Refused, Shown},
     clock,
+    metrics::Open,
     policy::{
         cause::Cause,
         outcome::Outcome,
@@ -234,6 +235,7 @@ fn relay(
         .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if events {
         ctx.answer.tap = Some(Tap::default());
+        ctx.answer.open = Some(Open::new(gateway.metrics.streams_open()));
     }
     dress(response, ctx)
 }

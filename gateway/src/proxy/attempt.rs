@@ -104,7 +104,7 @@ pub(super) fn peer(gateway: &Gateway, ctx: &mut RequestContext) -> Result<Box<Ht
         ));
     };
     if before > 0 && ctx.course.tried.len() > before {
-        gateway.metrics.retries.inc();
+        gateway.metrics.retries().inc();
     }
     let pool = &ctx.snapshot.pools[wanted.pool];
     let upstream = &ctx.snapshot.upstreams[pool.member(place).endpoint];
@@ -126,6 +126,14 @@ pub(super) fn peer(gateway: &Gateway, ctx: &mut RequestContext) -> Result<Box<Ht
     let verdict = ended(gateway, ctx, Outcome::without_answer(Cause::Dns), false);
     error.set_retry(verdict == Verdict::Retry);
     Err(error)
+}
+
+/// The attempt under way has its connection.
+pub(super) fn connected(ctx: &RequestContext, reused: bool) {
+    if let (Some(pool), Some(place)) = (ctx.pool(), ctx.course.place()) {
+        let endpoint = pool.member(place).endpoint;
+        ctx.snapshot.upstreams[endpoint].metrics.connected(reused);
+    }
 }
 
 /// One value for streams and one for unary answers; neither outlasts the request's total. Pingora has one timeout
@@ -165,7 +173,7 @@ pub(super) fn ended(
     let (verdict, settled) = ctx.course.ended(pool, &end, serves, now);
     report(gateway, &ctx.snapshot, pool, &settled, now);
     if verdict == Verdict::Stop(Stop::BudgetSpent) {
-        gateway.metrics.retry_budget_spent.inc();
+        gateway.metrics.retry_budget_spent().inc();
     }
     verdict
 }
@@ -183,7 +191,7 @@ pub(super) fn succeeded(gateway: &Gateway, ctx: &mut RequestContext, outcome: Ou
 pub(super) fn again(gateway: &Gateway, ctx: &mut RequestContext) -> bool {
     let again = is_replayable(ctx) && ctx.course.again(clock::now());
     if again {
-        gateway.metrics.stale_connections.inc();
+        gateway.metrics.stale_connections().inc();
     }
     again
 }
@@ -203,7 +211,7 @@ pub(super) fn report(
     now: Timestamp,
 ) {
     if settled.request_blamed {
-        gateway.metrics.requests_blamed.inc();
+        gateway.metrics.requests_blamed().inc();
     }
     for recorded in &settled.recorded {
         tell(gateway, snapshot, pool, recorded, now);
@@ -223,7 +231,7 @@ fn tell(gateway: &Gateway, snapshot: &Snapshot, pool: &Pool, recorded: &Recorded
     let deployment = &member.deployment;
     let (cause, status) = (outcome.cause.map_or("none", Cause::as_str), outcome.status);
     if changed.breaker_opened {
-        gateway.metrics.breaker_trips.inc();
+        gateway.metrics.breaker_trips().inc();
         tracing::warn!(%endpoint, %deployment, cause, status, "circuit breaker opened");
     }
     let Some(until) = changed.cooled_until else {

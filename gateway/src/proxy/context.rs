@@ -1,8 +1,11 @@
 //! What is remembered about one request, from its head to its log line.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +27,7 @@ use crate::{
     config::compiled::EndpointKind,
     course::Course,
     ids::ClientName,
+    metrics::{Asked, Caller, Counted, Open},
     pool::Pool,
     snapshot::Snapshot,
 };
@@ -33,6 +37,11 @@ pub struct RequestContext {
     /// Taken once; a reload in between does not concern this request.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) client: Option<ClientName>,
+    /// The same, as it is counted.
+    pub(super) caller: Caller,
+    pub(super) asked: Asked,
+    /// How long the client took to send its body.
+    pub(super) waited: Duration,
     /// What the client showed is not one of the gateway's own keys, and may be handed on where that is configured.
     pub(super) hands_on: bool,
     /// What the request wants, once that is known.
@@ -132,6 +141,8 @@ pub(super) struct AnswerFacts {
     pub(super) first_byte: Option<Timestamp>,
     /// Watches a stream of events.
     pub(super) tap: Option<Tap>,
+    /// While a stream is under way.
+    pub(super) open: Option<Open>,
     /// The start of an error's body, to learn its code.
     pub(super) error_body: Option<BytesMut>,
     pub(super) error_code: Option<String>,
@@ -141,12 +152,26 @@ pub(super) struct AnswerFacts {
     pub(super) request_id: Option<String>,
 }
 
+impl AnswerFacts {
+    /// The tokens of the answer, as far as they are known.
+    pub(super) fn counted(&self) -> Option<Counted> {
+        let usage = self.tap.as_ref()?.summary().usage?;
+        Some(Counted {
+            usage,
+            estimated: false,
+        })
+    }
+}
+
 impl RequestContext {
     pub(super) fn new(requests: &Requests, started: Timestamp, snapshot: Arc<Snapshot>) -> Self {
         Self {
             started,
             snapshot,
             client: None,
+            caller: Caller::Nobody,
+            asked: Asked::Nothing,
+            waited: Duration::ZERO,
             hands_on: false,
             wanted: None,
             course: Course::default(),

@@ -48,9 +48,9 @@ pub(super) fn while_proxying(
         }
     };
     if cause == Cause::ClientGone {
-        gateway.metrics.clients_gone.inc();
+        gateway.metrics.clients_gone().inc();
     } else if committed {
-        gateway.metrics.answers_cut.inc();
+        gateway.metrics.answers_cut().inc();
         ctx.answer.cut = true;
     }
     let outcome = Outcome {

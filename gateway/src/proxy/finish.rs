@@ -5,7 +5,11 @@ use pingora::Error;
 use pingora_proxy::Session;
 use serde::Serialize;
 
-use super::{Gateway, answer, attempt, context::RequestContext};
+use super::{
+    Gateway, answer, attempt,
+    context::RequestContext,
+    count::{self, Bill},
+};
 use crate::{
     clock::{self, Timestamp},
     policy::{cause::Cause, retry::Stop},
@@ -31,13 +35,9 @@ pub(super) fn request(
             500
         });
     }
-    let metrics = match &ctx.wanted {
-        Some(wanted) => &ctx.snapshot.model_metrics[wanted.pool],
-        None => &ctx.snapshot.other_metrics,
-    };
-    metrics.request(ctx.answer.status);
+    let bill = count::request(ctx, now);
     if tracing::enabled!(target: "access", tracing::Level::INFO) {
-        log(session, ctx, now);
+        log(session, ctx, &bill, now);
     }
 }
 
@@ -68,7 +68,7 @@ struct Line<'a> {
     ms: u64,
 }
 
-fn log(session: &Session, ctx: &RequestContext, now: Timestamp) {
+fn log(session: &Session, ctx: &RequestContext, bill: &Bill, now: Timestamp) {
     let request = session.req_header();
     let header = |name: &'static str| {
         let value = session.get_header(HeaderName::from_static(name))?;
@@ -93,14 +93,14 @@ fn log(session: &Session, ctx: &RequestContext, now: Timestamp) {
                         deployment: member.deployment.as_str(),
                         outcome: tried.cause.map_or("ok", Cause::as_str),
                         status: tried.status,
-                        ms: tried.millis,
+                        ms: u64::try_from(tried.took().as_millis()).unwrap_or(u64::MAX),
                     }
                 })
                 .collect()
         })
         .unwrap_or_default();
     let summary = ctx.answer.tap.as_ref().map(crate::api::sse::Tap::summary);
-    let usage = summary.as_ref().and_then(|summary| summary.usage);
+    let usage = bill.counted.map(|counted| counted.usage);
     let millis = |from: Timestamp, to: Timestamp| to.since(from).as_secs_f64() * 1e3;
     tracing::info!(
         target: "access",
@@ -118,6 +118,8 @@ fn log(session: &Session, ctx: &RequestContext, now: Timestamp) {
         events = summary.as_ref().map(|summary| summary.events),
         prompt_tokens = usage.map(|usage| usage.prompt),
         completion_tokens = usage.map(|usage| usage.completion),
+        cost = bill.cost,
+        overhead_ms = bill.overhead.as_secs_f64() * 1e3,
         bytes = ctx.answer.bytes,
         first_byte_ms = ctx.answer.first_byte.map(|at| millis(ctx.started, at)),
         duration_ms = millis(ctx.started, now),

@@ -14,6 +14,7 @@ use crate::{
     auth::{callers::Stranger, certificate::PeerNames},
     clock,
     config::compiled::{Access, CertificateName, Client},
+    metrics::Caller,
     snapshot::Snapshot,
 };
 
@@ -33,6 +34,7 @@ pub(super) async fn identify<'a>(
         (Access::Open { .. }, _) => {
             // It cannot be one of the gateway's: there are none.
             ctx.hands_on = true;
+            ctx.caller = Caller::Anonymous;
             return Ok(None);
         }
     };
@@ -69,6 +71,7 @@ pub(super) async fn identify<'a>(
         },
     )?;
     ctx.hands_on = caller.for_azure;
+    ctx.caller = Caller::Client(caller.client);
     // Nobody in particular would be everybody.
     let client = clients.list.get(caller.client);
     client

@@ -7,6 +7,7 @@ mod answer;
 mod attempt;
 mod body;
 mod context;
+mod count;
 mod failure;
 mod finish;
 mod framing;
@@ -20,7 +21,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::{
-    Error, Result, apps::HttpServerOptions, modules::http::HttpModules,
+    Error, Result, apps::HttpServerOptions, modules::http::HttpModules, protocols::Digest,
     server::configuration::ServerConf, upstreams::peer::HttpPeer,
 };
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
@@ -42,7 +43,7 @@ pub struct Gateway {
 impl Gateway {
     #[must_use]
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, metrics: Metrics, requests: Requests) -> Self {
-        let buffers = BufferPool::new(metrics.buffered_bytes.clone());
+        let buffers = BufferPool::new(metrics.buffered_bytes().clone());
         Self {
             snapshot,
             metrics,
@@ -102,6 +103,19 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
         attempt::peer(self, ctx)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        attempt::connected(ctx, reused);
+        Ok(())
     }
 
     async fn upstream_request_filter(

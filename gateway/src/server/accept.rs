@@ -23,6 +23,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{sockets::Socket, tls::ListenerTls};
+use crate::metrics::{Metrics, Open};
 
 /// For the first byte of a connection. Pingora has the same limit, but not on listeners that also speak HTTP/2
 /// without TLS (apps/mod.rs: the peek at the first bytes has none).
@@ -50,6 +51,8 @@ pub(super) struct Reception<A> {
     /// Nobody takes over: what has not sent a byte, or not ended its handshake, is dropped.
     pub(super) dismiss: CancellationToken,
     pub(super) connections: TaskTracker,
+    /// Where connections are counted, if they are.
+    pub(super) metrics: Option<Metrics>,
 }
 
 impl<A> Clone for Reception<A> {
@@ -60,6 +63,7 @@ impl<A> Clone for Reception<A> {
             stop: self.stop.clone(),
             dismiss: self.dismiss.clone(),
             connections: self.connections.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }
@@ -166,6 +170,10 @@ async fn next(listener: &Listener) -> io::Result<Accepted> {
 }
 
 async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
+    let _open = reception.metrics.as_ref().map(|metrics| {
+        metrics.client_connections_total().inc();
+        Open::new(metrics.client_connections())
+    });
     let connection = match accepted {
         Accepted::Local(stream) => Connection::from(stream),
         Accepted::Tcp(stream, peer) => {
@@ -185,8 +193,13 @@ async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
     let mut connection: Option<Stream> = match &reception.tls {
         None => Some(Box::new(connection)),
         Some(tls) => {
-            tls.handshake(connection, HANDSHAKE, &reception.dismiss)
-                .await
+            let stream = tls
+                .handshake(connection, HANDSHAKE, &reception.dismiss)
+                .await;
+            if let (None, Some(metrics)) = (&stream, &reception.metrics) {
+                metrics.handshakes_failed().inc();
+            }
+            stream
         }
     };
     while let Some(stream) = connection {

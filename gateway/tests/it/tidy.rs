@@ -32,7 +32,7 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
         ],
     ),
     ("env::var", &["config/load.rs"]),
-    (".register(", &["metrics.rs"]),
+    (".register(", &["metrics.rs", "metrics"]),
 ];
 
 /// Words that must not stand below these places.

@@ -187,6 +187,7 @@ fn deployments(raw: &RawEndpoint, at: At<'_>, diagnostics: &mut Diagnostics) -> 
                 .weight
                 .or(raw.weight)
                 .map_or(WEIGHT, |weight| weight.0),
+            price: super::price::compile(entry.price.as_ref(), at.key("price"), diagnostics),
         });
     }
     if deployments.is_empty() {

@@ -8,6 +8,7 @@ mod endpoints;
 mod jwt;
 mod models;
 mod policy;
+mod price;
 mod process;
 mod secret;
 mod tls;
@@ -64,6 +65,7 @@ fn sections(raw: &Raw, secrets: &dyn SecretSource, diagnostics: &mut Diagnostics
         hand_over_timeout: process::hand_over_timeout(raw),
         log: process::log(raw, diagnostics),
         response_headers: raw.response_headers.unwrap_or(true),
+        currency: price::currency(raw, diagnostics),
         endpoints,
         models,
         access,

@@ -112,16 +112,19 @@ pub(super) fn compile(
         let Some(entry) = entry else { continue };
         let at = at.key(name);
         let policy = defaults.overlaid(entry.into(), at, diagnostics);
-        given.insert(name, (policy, aliases(entry, at, diagnostics)));
+        let price = super::price::compile(entry.price.as_ref(), at.key("price"), diagnostics);
+        given.insert(name, (policy, aliases(entry, at, diagnostics), price));
     }
     let mut models = Vec::new();
     for (name, tiers) in pools(endpoints) {
         warn_about(name, &tiers, endpoints, diagnostics);
         let given = given.remove(name.as_str());
-        let (policy, aliases) = given.unwrap_or_else(|| (defaults.clone(), Vec::new()));
+        let (policy, aliases, price) =
+            given.unwrap_or_else(|| (defaults.clone(), Vec::new(), None));
         models.push(Model {
             name: name.clone(),
             aliases,
+            price,
             balance: policy.balance,
             timeouts: policy.timeouts,
             retry: policy.retry,

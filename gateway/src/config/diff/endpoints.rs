@@ -159,11 +159,13 @@ fn deployments(endpoint: &str, old: &[Deployment], new: &[Deployment], lines: &m
             name,
             priority,
             weight,
+            price,
         } = old;
         let mut edits = Lines::default();
         edits.key(" deployment", name, &new.name, words::plain);
         edits.key(" priority", priority, &new.priority, words::plain);
         edits.key(" weight", weight, &new.weight, words::plain);
+        edits.key(" price", price, &new.price, words::or("as the model"));
         for edit in edits.0 {
             alike.entry(edit).or_default().push(model.as_str());
         }

@@ -61,6 +61,7 @@ fn policy(old: &Model, new: &Model) -> Lines {
         name: _,
         // Above.
         aliases: _,
+        price,
         balance,
         timeouts,
         retry,
@@ -70,6 +71,7 @@ fn policy(old: &Model, new: &Model) -> Lines {
         tiers: _,
     } = old;
     let mut edits = Lines::default();
+    edits.key(" price", price, &new.price, words::or("none"));
     edits.key(" balance", balance, &new.balance, words::balance);
     self::timeouts(timeouts, &new.timeouts, &mut edits);
     self::retry(retry, &new.retry, &mut edits);

@@ -21,7 +21,7 @@ pub(super) use identity::{
 };
 pub(super) use read::read;
 pub(super) use shapes::{Entries, InlineSecret, List, Switch, Words};
-pub(super) use values::{Address, FailureCause, Percent, RetryCause, Statuses, Whole};
+pub(super) use values::{Address, Amount, FailureCause, Percent, RetryCause, Statuses, Whole};
 
 use super::{
     bytes::{GIB, KIB, MIB, Size},
@@ -74,6 +74,9 @@ pub(super) struct Raw {
     pub(super) endpoints: Option<Entries<RawEndpoint>>,
     /// Policy by model, where it differs from `defaults`. A model exists because an endpoint deploys it.
     pub(super) models: Option<Entries<RawModel>>,
+    /// The currency of all prices, by its three letters.
+    #[schemars(extend("default" = "USD"))]
+    pub(super) currency: Option<String>,
     /// Policy of every model.
     pub(super) defaults: Option<RawDefaults>,
     /// Who may call, by name. Needed unless `open: true`.
@@ -204,6 +207,22 @@ pub(super) struct RawDeployment {
     pub(super) weight: Option<Whole<0, 1000>>,
     /// Instead of the endpoint's priority.
     pub(super) priority: Option<Whole<0, 1000>>,
+    /// Instead of the model's price; 0 for capacity that is paid for anyway.
+    pub(super) price: Option<RawPrice>,
+}
+
+/// What a million tokens cost, in `currency`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPrice {
+    /// Of the prompt.
+    #[schemars(required)]
+    pub(super) prompt: Option<Amount>,
+    /// Of the part of the prompt that the provider had cached; left out: as the rest of it.
+    pub(super) cached: Option<Amount>,
+    /// Of the answer, what is thought included.
+    #[schemars(required)]
+    pub(super) completion: Option<Amount>,
 }
 
 /// Policy of every model.
@@ -229,6 +248,8 @@ pub(super) struct RawDefaults {
 pub(super) struct RawModel {
     /// Other names that clients may use for it.
     pub(super) aliases: Option<List<String>>,
+    /// What a million tokens cost. Left out: its cost is not counted.
+    pub(super) price: Option<RawPrice>,
     /// How traffic is spread inside one priority.
     pub(super) balance: Option<RawBalance>,
     /// Limits in time.

@@ -70,6 +70,54 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
     }
 }
 
+/// An amount of money with up to six decimals, in millionths: `2.50`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Amount(pub(in crate::config) u64);
+
+/// Far above any price, and far below what a float can tell apart.
+const AMOUNT_MAX: u32 = 1_000_000;
+
+inline_schema!([] Amount, json_schema!({ "type": "number", "minimum": 0, "maximum": AMOUNT_MAX }));
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AmountVisitor;
+
+        impl Visitor<'_> for AmountVisitor {
+            type Value = Amount;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an amount from 0 to {AMOUNT_MAX}, as `2.50`")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                if number > u64::from(AMOUNT_MAX) {
+                    return Err(found(number, &self));
+                }
+                Ok(Amount(number * 1_000_000))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Err(found(number, &self))
+            }
+
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "in range, and rounded on purpose"
+            )]
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                if (0.0..=f64::from(AMOUNT_MAX)).contains(&number) {
+                    Ok(Amount((number * 1e6).round() as u64))
+                } else {
+                    Err(found(number, &self))
+                }
+            }
+        }
+
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
 /// A share: `20%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Percent(pub(in crate::config) u32);

@@ -74,6 +74,7 @@ fn check(root: &Value, schema: &Value, value: &Value, path: &str, errors: &mut V
             "null" => value.is_null(),
             "boolean" => value.is_boolean(),
             "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
             "string" => value.is_string(),
             "array" => value.is_array(),
             "object" => value.is_object(),

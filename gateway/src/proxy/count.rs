@@ -1,0 +1,56 @@
+//! What is counted when a request has ended. Numbers only: what they mean was decided before.
+
+use std::time::Duration;
+
+use super::context::RequestContext;
+use crate::{clock::Timestamp, metrics::Counted};
+
+/// What a request took and cost, for its line in the log.
+#[derive(Debug, Default)]
+pub(super) struct Bill {
+    /// Time that the gateway itself took.
+    pub(super) overhead: Duration,
+    pub(super) counted: Option<Counted>,
+    /// In the configured currency, where there is a price.
+    pub(super) cost: Option<f64>,
+}
+
+pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
+    ctx.answer.open = None;
+    let snapshot = &ctx.snapshot;
+    let pool = ctx.wanted.as_ref().map(|wanted| wanted.pool);
+    let status = ctx.answer.status;
+    snapshot
+        .accounts
+        .request(ctx.caller, pool, ctx.asked, status);
+
+    let took = now.since(ctx.started);
+    let elsewhere: Duration = ctx.course.history.iter().map(|tried| tried.took()).sum();
+    let mut bill = Bill {
+        overhead: took.saturating_sub(elsewhere + ctx.waited),
+        ..Bill::default()
+    };
+    let metrics = pool.map_or(&snapshot.other_metrics, |pool| {
+        &snapshot.model_metrics[pool]
+    });
+    metrics.request(took, bill.overhead);
+
+    // The last one tried is the one whose answer the client got.
+    let (Some(pool), Some(served)) = (pool, ctx.course.history.last()) else {
+        return bill;
+    };
+    bill.counted = ctx.answer.counted();
+    if let Some(counted) = &bill.counted {
+        let accounts = &snapshot.accounts;
+        bill.cost = accounts.tokens(ctx.caller, pool, served.place, counted);
+    }
+    if let (Some(_), Some(first_byte)) = (&ctx.answer.tap, ctx.answer.first_byte) {
+        let tokens = bill.counted.filter(|counted| !counted.estimated);
+        snapshot.pools[pool].member(served.place).metrics.stream(
+            first_byte.since(ctx.started),
+            now.since(first_byte),
+            tokens.map_or(0, |counted| counted.usage.completion),
+        );
+    }
+    bill
+}
