@@ -19,6 +19,8 @@ mod failover;
 mod faults;
 // A process that operators trust: reload, stop, hand-over, what systemd is told.
 mod process;
+// What Prometheus sees.
+mod metrics;
 mod routing;
 mod sdk;
 mod sim;
