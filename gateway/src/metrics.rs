@@ -6,6 +6,7 @@
 mod account;
 mod deployment;
 mod family;
+mod forget;
 mod live;
 mod totals;
 

@@ -187,6 +187,7 @@ async fn retire(shared: Arc<Shared>, old: Arc<Snapshot>) {
         shared.registry.prune(clock::now());
         shared.resolver.prune();
         shared.auth.prune();
+        shared.metrics.forget(&shared.snapshot.load().config);
     });
     let _ = forgotten.await;
     tracing::debug!("the last request of the previous configuration has ended");

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::{
     api::{answer::Usage, operation::Operation},
-    config,
+    config::{self, Compiled},
     ids::{DeploymentName, EndpointName},
     policy::cause::Cause,
     pool::Place,
@@ -53,8 +53,7 @@ fn buckets_rise() {
     }
 }
 
-fn accounts(metrics: &Metrics) -> Accounts {
-    let text = "
+const CONFIG: &str = "
 version: 1
 listen: [{ address: 127.0.0.1:8080 }]
 credentials: { key: { api_key: { value: k } } }
@@ -67,8 +66,14 @@ endpoints:
 models: { dear: { price: { prompt: 2.5, cached: 0.5, completion: 10 } } }
 clients: { team: { keys: [ \"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\" ] } }
 ";
-    let loaded = config::from_text(Path::new("/tokenweir.yaml"), text.to_owned());
-    Accounts::link(&loaded.unwrap().compiled, metrics)
+
+fn compiled(text: String) -> Compiled {
+    let loaded = config::from_text(Path::new("/tokenweir.yaml"), text);
+    loaded.unwrap().compiled
+}
+
+fn accounts(metrics: &Metrics) -> Accounts {
+    Accounts::link(&compiled(CONFIG.to_owned()), metrics)
 }
 
 const CHAT: Asked = Asked::Model(Operation::ChatCompletions);
@@ -202,4 +207,42 @@ fn time_per_token_is_that_of_the_tokens_after_the_first() {
     ] {
         assert!(text.contains(&line), "{line} is not in {text}");
     }
+}
+
+#[test]
+fn what_is_no_longer_configured_is_no_longer_counted() {
+    let metrics = Metrics::new();
+    let accounts = accounts(&metrics);
+    let team = Caller::Client(0);
+    accounts.request(team, Some(0), CHAT, 200);
+    accounts.request(team, Some(1), CHAT, 200);
+    accounts.request(Caller::Nobody, None, Asked::Nothing, 401);
+    let counted = Counted {
+        usage: Usage::default(),
+        estimated: false,
+    };
+    for tier in [0, 1] {
+        accounts.tokens(team, 1, Place { tier, member: 0 }, &counted);
+    }
+    for endpoint in ["one", "two"] {
+        let _ = metrics.endpoint(&EndpointName::new(endpoint).unwrap());
+    }
+    let has = |text: &str| metrics.render(Vec::new()).contains(text);
+    metrics.forget(&compiled(CONFIG.to_owned()));
+    let kept = [r#"model="dear""#, r#"client="other""#, r#"endpoint="one""#];
+    let gone = [r#"model="cheap""#, r#"endpoint="two""#];
+    for text in kept.iter().chain(&gone) {
+        assert!(has(text), "{text}");
+    }
+    let smaller = CONFIG.replace("cheap: {}, ", "");
+    let two = smaller.lines().find(|line| line.starts_with("  two:"));
+    metrics.forget(&compiled(smaller.replace(two.unwrap(), "")));
+    for text in kept {
+        assert!(has(text), "{text}");
+    }
+    for text in gone {
+        assert!(!has(text), "{text}");
+    }
+    metrics.forget(&compiled(CONFIG.replace("team:", "others:")));
+    assert!(!has(r#"client="team""#) && has(r#"client="other""#));
 }
