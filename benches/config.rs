@@ -32,6 +32,7 @@ fn config(c: &mut Criterion) {
                     &world.resolver,
                     &world.auth,
                     &world.metrics,
+                    &world.exports,
                 )
             },
             BatchSize::PerIteration,

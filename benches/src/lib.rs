@@ -13,6 +13,7 @@ use gateway::{
     secret::Secret,
     snapshot::Snapshot,
     state::Registry,
+    traces::Exports,
 };
 
 /// A configuration in force. Keep it whole: the snapshot uses the rest.
@@ -22,6 +23,7 @@ pub struct World {
     pub resolver: Resolver,
     pub auth: Auth,
     pub metrics: Metrics,
+    pub exports: Exports,
 }
 
 impl World {
@@ -33,13 +35,21 @@ impl World {
     pub fn new(config: &str) -> Self {
         let (registry, resolver, metrics) =
             (Registry::default(), Resolver::default(), Metrics::new());
-        let auth = Auth::default();
+        let (auth, exports) = (Auth::default(), Exports::new(&metrics));
         Self {
-            snapshot: Snapshot::link(compiled(config), &registry, &resolver, &auth, &metrics),
+            snapshot: Snapshot::link(
+                compiled(config),
+                &registry,
+                &resolver,
+                &auth,
+                &metrics,
+                &exports,
+            ),
             registry,
             resolver,
             auth,
             metrics,
+            exports,
         }
     }
 }

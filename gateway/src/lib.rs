@@ -23,5 +23,6 @@ pub mod secret;
 pub mod server;
 pub mod snapshot;
 pub mod state;
+pub mod traces;
 pub mod upkeep;
 mod upstream_tls;

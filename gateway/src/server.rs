@@ -35,6 +35,7 @@ use crate::{
     resolve::Resolver,
     snapshot::Snapshot,
     state::{Memory, Registry},
+    traces::Exports,
 };
 
 /// Connections kept open to endpoints, per worker thread. A request to a model holds one for seconds, so this is
@@ -77,6 +78,7 @@ pub struct Shared {
     pub auth: Auth,
     pub metrics: Metrics,
     pub requests: Requests,
+    pub exports: Exports,
     /// Of each listener, in the order of the configuration; `None` where it speaks plain text.
     pub tls: Vec<Option<Arc<ListenerTls>>>,
 }
@@ -92,6 +94,7 @@ impl Shared {
             &self.resolver,
             &self.auth,
             &self.metrics,
+            &self.exports,
         )
     }
 
@@ -232,10 +235,11 @@ async fn shared(
         );
     }
     let (resolver, auth, metrics) = (Resolver::default(), Auth::default(), Metrics::new());
+    let exports = Exports::new(&metrics);
     auth.tokens.restore(remembered.tokens);
     auth.key_sets.restore(remembered.key_sets);
     metrics.reloaded(true, clock::unix_now());
-    let snapshot = Snapshot::link(config, &registry, &resolver, &auth, &metrics);
+    let snapshot = Snapshot::link(config, &registry, &resolver, &auth, &metrics, &exports);
     tokio::join!(resolver.warm_up(WARM_UP), auth.warm_up(WARM_UP));
     Arc::new(Shared {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -244,6 +248,7 @@ async fn shared(
         auth,
         metrics,
         requests: Requests::default(),
+        exports,
         tls,
     })
 }
@@ -358,6 +363,7 @@ impl Running {
         self.emptied(keep_alive).await;
         self.orders.close();
         let _ = timeout(LAST_WORDS, self.orders.wait()).await;
+        self.shared.exports.finish().await;
     }
 
     /// Returns when no connection is open, or when no request is under way and those that are open had `rest` to begin
@@ -392,6 +398,7 @@ impl Running {
         for place in places {
             place.clear();
         }
+        self.shared.exports.finish().await;
         self.shared.requests.under_way()
     }
 

@@ -15,6 +15,7 @@ use crate::{
     pool::{Member, Pool, Tier},
     resolve::{Addresses, Resolver},
     state::{EndpointKey, Registry},
+    traces::{Exports, Traces},
     upstream_tls,
 };
 
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub accounts: Accounts,
     /// `None` where everybody may call.
     pub callers: Option<Callers>,
+    /// `None` where no spans are exported.
+    pub traces: Option<Traces>,
     by_model: HashMap<ModelName, usize>,
 }
 
@@ -79,7 +82,8 @@ impl Upstream {
 }
 
 impl Snapshot {
-    /// Must be called inside a tokio runtime (new host names start being resolved, new tokens and key sets fetched).
+    /// Must be called inside a tokio runtime (new host names start being resolved, new tokens and key sets fetched,
+    /// spans exported).
     #[must_use]
     pub fn link(
         config: Compiled,
@@ -87,6 +91,7 @@ impl Snapshot {
         resolver: &Resolver,
         auth: &Auth,
         metrics: &Metrics,
+        exports: &Exports,
     ) -> Self {
         let upstreams: Vec<Upstream> = config
             .endpoints
@@ -126,6 +131,7 @@ impl Snapshot {
             accounts: Accounts::link(&config, metrics),
             by_model,
             callers,
+            traces: config.traces.as_ref().map(|traces| exports.link(traces)),
             config,
         }
     }

@@ -8,6 +8,7 @@ pub mod table;
 
 pub mod credential;
 pub mod header;
+pub mod trace_context;
 
 pub mod body;
 pub mod models;

@@ -5,6 +5,7 @@ mod access;
 mod credential;
 mod price;
 mod tls;
+mod traces;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ pub use self::{
     credential::{ApiKey, Credential, CredentialKind, Flow, IdentityId, Platform, TokenSource},
     price::{Price, Rate},
     tls::{Certificate, CertificateFiles, ClientCertificates, EndpointTls, ListenTls},
+    traces::Traces,
 };
 use crate::{
     ids::{DeploymentName, EndpointName, ModelName},
@@ -37,6 +39,8 @@ pub struct Compiled {
     /// How long the process that takes over may need until it can serve.
     pub hand_over_timeout: Duration,
     pub log: Log,
+    /// `None`: no spans are exported.
+    pub traces: Option<Traces>,
     /// Whether answers carry `x-tokenweir-endpoint` and `x-tokenweir-attempts`.
     pub response_headers: bool,
     /// Of all prices: `USD`.

@@ -12,6 +12,7 @@ mod models;
 mod process;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod words;
 
 use std::{
@@ -60,6 +61,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
         state_directory,
         hand_over_timeout,
         log,
+        traces,
         response_headers,
         currency,
         endpoints,
@@ -99,6 +101,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
     );
     at_once.key("currency", currency, &new.currency, words::plain);
     process::limits(limits, &new.limits, &mut at_once);
+    traces::changes(traces.as_ref(), new.traces.as_ref(), &mut at_once);
     endpoints::changes(endpoints, &new.endpoints, &mut at_once);
     models::changes(models, &new.models, &mut at_once);
     access::changes(access, &new.access, &mut at_once);

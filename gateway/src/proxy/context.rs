@@ -13,7 +13,7 @@ use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::body::Buffered;
+use super::{body::Buffered, trace};
 use crate::{
     api::{
         body::BodyFacts,
@@ -21,6 +21,7 @@ use crate::{
         operation::{Operation, Shape, Target},
         sse::Tap,
         table::{ModelPlace, UrlForm, model_place, url_form},
+        trace_context::TraceContext,
     },
     auth::shown::Shown,
     clock::Timestamp,
@@ -36,6 +37,8 @@ pub struct RequestContext {
     pub(super) started: Timestamp,
     /// Taken once; a reload in between does not concern this request.
     pub(super) snapshot: Arc<Snapshot>,
+    /// Its place in a trace: the client's, or one that began here.
+    pub(super) trace: TraceContext,
     pub(super) client: Option<ClientName>,
     /// The same, as it is counted.
     pub(super) caller: Caller,
@@ -167,6 +170,7 @@ impl RequestContext {
     pub(super) fn new(requests: &Requests, started: Timestamp, snapshot: Arc<Snapshot>) -> Self {
         Self {
             started,
+            trace: trace::begin(&snapshot),
             snapshot,
             client: None,
             caller: Caller::Nobody,

@@ -9,6 +9,7 @@ use super::{
     Gateway, answer, attempt,
     context::RequestContext,
     count::{self, Bill},
+    trace,
 };
 use crate::{
     clock::{self, Timestamp},
@@ -39,6 +40,7 @@ pub(super) fn request(
     if tracing::enabled!(target: "access", tracing::Level::INFO) {
         log(session, ctx, &bill, now);
     }
+    trace::record(session, ctx, &bill, now);
 }
 
 /// Settles the course. The attempt still under way is the one whose answer went to the client.

@@ -14,6 +14,7 @@ mod framing;
 mod identify;
 mod respond;
 mod rewrite;
+mod trace;
 
 use std::{sync::Arc, time::Duration};
 
@@ -85,6 +86,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        trace::take_up(session, ctx);
         framing::prepare(session, ctx, self.requests.is_stopping());
         Ok(())
     }

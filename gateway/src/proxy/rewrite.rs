@@ -7,7 +7,7 @@ use pingora::{Error, ErrorType, OrErr, Result, http::RequestHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
 
-use super::{answer::is_named_by_connection, context::RequestContext};
+use super::{answer::is_named_by_connection, context::RequestContext, trace};
 use crate::{
     api::{
         body::with_model,
@@ -71,7 +71,7 @@ pub(super) fn request(
         request.remove_header(&header::TRANSFER_ENCODING);
         request.insert_header(header::CONTENT_LENGTH, ctx.outgoing.len())?;
     }
-    Ok(())
+    trace::hand_on(request, ctx)
 }
 
 /// The endpoint was only chosen because what the caller shows may be handed on.

@@ -20,6 +20,8 @@ const PRIMARY: &str = "canary-primary-key";
 const SECONDARY: &str = "canary-secondary-key";
 const BEARER: &str = "canary-bearer";
 const CLIENT_SECRET: &str = "canary-client-secret";
+/// For a collector that is not there.
+const COLLECTOR_HEADER: &str = "Basic canary-collector";
 const APP_SERVICE_HEADER: &str = "canary-app-service-header";
 /// What callers show.
 const KEY: &str = "canary-key-of-a-client";
@@ -83,6 +85,7 @@ impl World {
         let control = identity.control();
         let config = format!(
             "log: {{ level: debug }}
+traces: {{ otlp: 'http://127.0.0.1:1', sample: 100%, headers: {{ authorization: {{ env: COLLECTOR_HEADER }} }} }}
 credentials:
   pair: {{ api_key: {{ primary: {{ env: PRIMARY }}, secondary: {{ env: SECONDARY }} }} }}
   fixed: {{ bearer: {{ env: BEARER }} }}
@@ -113,6 +116,7 @@ jwt:
                 ("SECONDARY", SECONDARY),
                 ("BEARER", BEARER),
                 ("CLIENT_SECRET", CLIENT_SECRET),
+                ("COLLECTOR_HEADER", COLLECTOR_HEADER),
                 (
                     "IDENTITY_ENDPOINT",
                     &format!("{}/msi/token", identity.url()),

@@ -29,3 +29,5 @@ mod support;
 mod tidy;
 // On both sides.
 mod tls;
+// Of requests, for whoever follows them through many programs.
+mod traces;

@@ -18,6 +18,7 @@ use gateway::{
     secret::Secret,
     snapshot::Snapshot,
     state::Registry,
+    traces::Exports,
 };
 
 const ENDPOINTS: usize = 4;
@@ -105,12 +106,14 @@ impl World {
             );
         }
         let (config, _) = config::compile(&text, &NoSecrets).unwrap();
+        let metrics = Metrics::new();
         let snapshot = Snapshot::link(
             config,
             &Registry::default(),
             &Resolver::default(),
             &Auth::default(),
-            &Metrics::new(),
+            &metrics,
+            &Exports::new(&metrics),
         );
         Self {
             snapshot,

@@ -13,6 +13,7 @@ mod process;
 mod secret;
 mod tls;
 mod tokens;
+mod traces;
 mod url;
 
 pub use url::is_safe_url;
@@ -64,6 +65,7 @@ fn sections(raw: &Raw, secrets: &dyn SecretSource, diagnostics: &mut Diagnostics
         drain_timeout: process::drain_timeout(raw),
         hand_over_timeout: process::hand_over_timeout(raw),
         log: process::log(raw, diagnostics),
+        traces: traces::compile(raw, secrets, diagnostics),
         response_headers: raw.response_headers.unwrap_or(true),
         currency: price::currency(raw, diagnostics),
         endpoints,

@@ -11,8 +11,29 @@ use crate::{
     secret::Secret,
 };
 
+/// A key or a token.
 pub(super) fn secret(
     raw: &RawSecret,
+    secrets: &dyn SecretSource,
+    at: At<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Secret> {
+    checked(raw, sendable, secrets, at, diagnostics)
+}
+
+/// The whole value of a header, such as `Basic …`.
+pub(super) fn header_value(
+    raw: &RawSecret,
+    secrets: &dyn SecretSource,
+    at: At<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Secret> {
+    checked(raw, header_sendable, secrets, at, diagnostics)
+}
+
+fn checked(
+    raw: &RawSecret,
+    check: fn(Secret) -> Result<Secret, String>,
     secrets: &dyn SecretSource,
     at: At<'_>,
     diagnostics: &mut Diagnostics,
@@ -40,7 +61,7 @@ pub(super) fn secret(
             return None;
         }
     };
-    match found.and_then(sendable) {
+    match found.and_then(check) {
         Ok(secret) => Some(secret),
         Err(message) => {
             diagnostics.error(at, message);
@@ -108,6 +129,22 @@ fn sendable(secret: Secret) -> Result<Secret, String> {
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("the secret has a character that is not allowed in a header, such as a space or a line end".to_owned());
+    }
+    Ok(secret)
+}
+
+/// The same with spaces between words.
+fn header_sendable(secret: Secret) -> Result<Secret, String> {
+    let text = secret.expose();
+    let fits = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if text.is_empty() || text.trim() != text {
+        return Err("the secret is empty, or has a space at an end".to_owned());
+    }
+    if !text.bytes().all(fits) {
+        return Err(
+            "the secret has a character that is not allowed in a header, such as a line end"
+                .to_owned(),
+        );
     }
     Ok(secret)
 }

@@ -50,6 +50,7 @@ version: 1
 listen: [{ address: 127.0.0.1:8080 }, { address: 127.0.0.1:8081 }]
 log: { level: info }
 limits: { body: 32MiB }
+traces: { otlp: http://collector:4318, headers: { x-key: { env: OTLP } } }
 credentials:
   west: { api_key: { env: WEST } }
   east: { api_key: { env: EAST } }

@@ -7,6 +7,7 @@
 mod identity;
 mod read;
 mod shapes;
+mod traces;
 mod values;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(super) use identity::{
 };
 pub(super) use read::read;
 pub(super) use shapes::{Entries, InlineSecret, List, Switch, Words};
+pub(super) use traces::RawTraces;
 pub(super) use values::{Address, Amount, FailureCause, Percent, RetryCause, Statuses, Whole};
 
 use super::{
@@ -64,6 +66,8 @@ pub(super) struct Raw {
     pub(super) admin: Option<Switch<RawAdmin>>,
     /// The program's own log.
     pub(super) log: Option<RawLog>,
+    /// Spans of requests for an OpenTelemetry collector; `off`, as if left out, for none.
+    pub(super) traces: Option<Switch<RawTraces>>,
     /// Bounds on what clients may send and hold.
     pub(super) limits: Option<RawLimits>,
     /// How the gateway shows itself to providers, by name; `none` for no credential. The names `none` and `caller`
