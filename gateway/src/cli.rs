@@ -8,7 +8,9 @@ pub mod manual;
 pub mod reload;
 pub mod schema;
 pub mod serve;
+mod shown;
 pub mod status;
+pub mod top;
 pub mod upgrade;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
@@ -93,6 +95,8 @@ pub enum Mode {
     Upgrade(Socket),
     /// Print the state of every deployment of the running gateway
     Status(Socket),
+    /// Watch the running gateway in the terminal, and switch its endpoints
+    Top(top::Options),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make keys for clients

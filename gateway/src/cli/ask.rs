@@ -55,7 +55,8 @@ pub(super) fn ask<T: DeserializeOwned>(
     }
 }
 
-async fn exchange(
+/// One request and its answer, whatever its status.
+pub(super) async fn exchange(
     socket: &Path,
     method: Method,
     path: &str,

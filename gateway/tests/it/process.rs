@@ -5,6 +5,7 @@ mod hand_over;
 mod reload;
 mod stop;
 mod systemd;
+mod terminal;
 
 use reqwest::Response;
 use simulator::Action;

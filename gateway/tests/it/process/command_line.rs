@@ -17,12 +17,13 @@ fn run(arguments: &[&str]) -> Output {
         .expect("the binary was built")
 }
 
-const MODES: [&str; 10] = [
+const MODES: [&str; 11] = [
     "serve",
     "check",
     "reload",
     "upgrade",
     "status",
+    "top",
     "schema",
     "keys",
     "demo",
@@ -62,6 +63,7 @@ fn exit_codes_are_those_of_sysexits() {
         (&["--config", "/nonexistent.yaml"], 78),
         (&["reload", "--socket", "/nonexistent.sock"], 69),
         (&["status", "--socket", "/nonexistent.sock"], 69),
+        (&["top", "--socket", "/nonexistent.sock"], 69),
         // Standard input is no gateway.
         (&["--take-over", "--config", "/nonexistent.yaml"], 69),
         (
