@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use futures_util::FutureExt as _;
 use gateway::{
     api::{
-        body::{BodyFacts, inspect, with_model},
+        body::{BodyFacts, Changes, inspect, rewritten},
         credential::client_credential,
         operation::{Route, Target, route},
         table::{ModelPlace, model_place, upstream_path_and_query, url_form},
@@ -123,10 +123,12 @@ impl Request<'_> {
             &member.deployment,
             endpoint.api_version.as_deref(),
         );
-        let body = match model_place(form, self.target.operation) {
-            ModelPlace::Body => with_model(self.body, &self.facts, &member.deployment),
-            ModelPlace::Path | ModelPlace::Query => self.body.clone(),
+        let model = match model_place(form, self.target.operation) {
+            ModelPlace::Body => Some(&member.deployment),
+            ModelPlace::Path | ModelPlace::Query => None,
         };
+        let usage = false;
+        let body = rewritten(self.body, &self.facts, Changes { model, usage });
         (url.parse().expect("a URL"), body)
     }
 

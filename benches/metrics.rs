@@ -5,8 +5,11 @@ use std::{hint::black_box, time::Duration};
 use benches::{World, fleet};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::{
-    api::{answer::Usage, operation::Operation},
-    metrics::{Asked, Caller, Counted},
+    api::{
+        answer::{Counted, Usage},
+        operation::Operation,
+    },
+    metrics::{Asked, Caller},
     pool::Place,
 };
 

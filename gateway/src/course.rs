@@ -215,6 +215,13 @@ impl Course {
         }
     }
 
+    /// The same attempt is made again, without what the gateway had added to it. Costs no attempt.
+    pub fn anew(&mut self) {
+        if let Some(attempt) = &mut self.current {
+            attempt.status = None;
+        }
+    }
+
     /// The attempt under way is answered in a way that goes to the client. It stays under way until
     /// [`close`](Self::close): it may still break off.
     pub fn succeeded(&mut self, pool: &Pool, outcome: Outcome, now: Timestamp) -> Settled {

@@ -19,7 +19,7 @@ use prometheus::{
 
 use self::family::families;
 pub use self::{
-    account::{Accounts, Asked, Caller, Counted},
+    account::{Accounts, Asked, Caller},
     deployment::{DeploymentMetrics, EndpointMetrics},
     family::Description,
     live::{Live, Standings},

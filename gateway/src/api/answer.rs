@@ -20,6 +20,21 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
+impl Usage {
+    /// The value of a `usage` member. `None` where nothing is counted in tokens.
+    pub(super) fn read(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Tokens>(json).ok()?.usage()
+    }
+}
+
+/// The tokens of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub usage: Usage,
+    /// The provider reported nothing; this was made of what passed.
+    pub estimated: bool,
+}
+
 /// `error.code` of an error body in the OpenAI and Azure shape; numbers are given as their text.
 #[must_use]
 pub fn error_code(body: &[u8]) -> Option<Cow<'_, str>> {

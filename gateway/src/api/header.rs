@@ -15,8 +15,9 @@ const HOP_BY_HOP: [&str; 6] = [
 /// Held back in both directions: a hop's own business, and the gateway's own names, which nobody else may set.
 const OWN_PREFIXES: [&str; 2] = ["proxy-", "x-tokenweir-"];
 
-const REQUEST_ONLY: [&str; 11] = [
+const REQUEST_ONLY: [&str; 12] = [
     // Written by the proxy.
+    "accept-encoding",
     "content-length",
     "expect",
     "host",
@@ -108,6 +109,7 @@ mod tests {
             ("API-Key", false, true),
             ("ocp-apim-subscription-key", false, true),
             ("cookie", false, true),
+            ("accept-encoding", false, true),
             ("expect", false, true),
             ("host", false, true),
             ("content-length", false, true),

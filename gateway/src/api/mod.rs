@@ -15,5 +15,8 @@ pub mod models;
 
 pub mod answer;
 pub mod sse;
+pub mod unary;
+
+mod members;
 
 mod query;

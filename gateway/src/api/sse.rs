@@ -2,23 +2,50 @@
 //! events, how it ended, whether it carried an error, and the tokens it reports. The result does not depend on
 //! how the bytes were cut into chunks. It is a bystander: nothing in a stream can make it fail.
 //!
+//! Where a stream breaks off before it reports any tokens, [`Summary::deltas`] stands for those of the answer:
+//! providers send one event for a token, or nearly so. What a reasoning model thought is not among them.
+//!
 //! Events with several `data` lines are read line by line; no provider sends them.
 
-use std::mem;
+use std::{mem, sync::LazyLock};
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem::Finder};
 
 use super::answer::{Facts, Usage};
+
+pub mod unasked;
 
 /// Longest line that is looked into, bytes. The last event of the Responses API repeats the whole answer,
 /// images come as one line of megabytes.
 const LINE_BYTES_MAX: usize = 256 * 1024;
+
+/// What lines are searched for. Made once, because to make one takes as long as to search a line for it.
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    usage: Finder::new(b"\"usage\""),
+    error: Finder::new(b"\"error\""),
+    pieces: [
+        Finder::new(b"\"content\""),
+        Finder::new(b"\"text\""),
+        Finder::new(b"\"arguments\""),
+        Finder::new(b"\"reasoning_content\""),
+        Finder::new(b"\"refusal\""),
+    ],
+});
+
+struct Words {
+    usage: Finder<'static>,
+    error: Finder<'static>,
+    /// The members of a chat's or a completion's event that hold a piece of the answer, the usual one first.
+    pieces: [Finder<'static>; 5],
+}
 
 /// What a stream said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Complete events with data, `[DONE]` included.
     pub events: u64,
+    /// Those of them that carry a piece of what the model says.
+    pub deltas: u64,
     /// `None`: no sign of a regular end was seen.
     pub end: Option<End>,
     /// An error was sent inside the stream, after the status 200.
@@ -56,6 +83,10 @@ pub struct Tap {
 struct Event {
     has_data: bool,
     mark: Option<Mark>,
+    /// Whether it carries a piece of the answer.
+    delta: bool,
+    /// It has a name, and that tells.
+    named: bool,
 }
 
 /// What the name of an event means for the stream.
@@ -137,7 +168,10 @@ impl Tap {
         } else if let Some(data) = line.strip_prefix(b"data:") {
             self.read_data(data.trim_ascii());
         } else if let Some(name) = line.strip_prefix(b"event:") {
-            self.event.mark = Mark::of(name.trim_ascii());
+            let name = name.trim_ascii();
+            self.event.mark = Mark::of(name);
+            self.event.named = true;
+            self.event.delta = name.ends_with(b".delta");
         }
     }
 
@@ -145,6 +179,7 @@ impl Tap {
         let event = mem::take(&mut self.event);
         if event.has_data {
             self.summary.events += 1;
+            self.summary.deltas += u64::from(event.delta);
             self.note(event.mark);
         }
     }
@@ -154,8 +189,11 @@ impl Tap {
         if data == b"[DONE]" {
             return self.note(Some(Mark::End(End::Done)));
         }
+        if !self.event.named {
+            self.event.delta |= WORDS.pieces.iter().any(|piece| is_said(data, piece));
+        }
         // Parsed only where there may be something to find, which is about once a stream.
-        if !(tells(data, b"\"usage\"") || tells(data, b"\"error\"")) {
+        if !(tells(data, &WORDS.usage) || tells(data, &WORDS.error)) {
             return;
         }
         let Some(facts) = Facts::read(data) else {
@@ -178,13 +216,24 @@ impl Tap {
     }
 }
 
-/// Whether the quoted word occurs other than as a member that is null. Within a JSON string its quotes would
-/// be escaped, so this is never the text of an answer.
-fn tells(data: &[u8], word: &[u8]) -> bool {
-    memmem::find_iter(data, word).any(|at| {
-        let rest = data[at + word.len()..].trim_ascii_start();
-        let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-        !value.is_some_and(|value| value.starts_with(b"null"))
+/// Whether the quoted word occurs other than as a member that is null.
+fn tells(data: &[u8], word: &Finder<'static>) -> bool {
+    values(data, word).any(|value| !value.is_some_and(|value| value.starts_with(b"null")))
+}
+
+/// Whether the quoted word is the name of a member that is a string, and not an empty one.
+fn is_said(data: &[u8], word: &Finder<'static>) -> bool {
+    values(data, word)
+        .flatten()
+        .any(|value| matches!(value, [b'"', first, ..] if *first != b'"'))
+}
+
+/// What follows each time the quoted word occurs as a name; `None` where it is none. Within a JSON string its quotes
+/// would be escaped, so this is never the text of an answer.
+fn values<'a>(data: &'a [u8], word: &'a Finder<'static>) -> impl Iterator<Item = Option<&'a [u8]>> {
+    word.find_iter(data).map(move |at| {
+        let rest = data[at + word.needle().len()..].trim_ascii_start();
+        rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
     })
 }
 

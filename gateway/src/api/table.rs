@@ -27,6 +27,9 @@ use super::{
 };
 use crate::{config::compiled::EndpointKind, ids::DeploymentName};
 
+/// The first version of Azure's dated API with `stream_options`: of 2024-09-01-preview, and of 2024-10-21.
+const STREAM_OPTIONS_SINCE: &str = "2024-09-01";
+
 /// The URL under which an endpoint serves an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UrlForm {
@@ -45,7 +48,7 @@ pub enum UrlForm {
 pub enum ModelPlace {
     Path,
     Query,
-    /// The body must be rewritten, see [`super::body::with_model`].
+    /// The body must be rewritten, see [`super::body::rewritten`].
     Body,
 }
 
@@ -87,6 +90,31 @@ pub const fn model_place(form: UrlForm, operation: Operation) -> ModelPlace {
                 ModelPlace::Body
             }
         }
+    }
+}
+
+/// Whether an endpoint that is asked in this form knows `stream_options.include_usage`. Azure refuses the member in
+/// dated versions before 2024-09-01-preview. `query` is the client's, `api_version` the endpoint's own, if it
+/// sets one.
+#[must_use]
+pub fn reports_usage_when_asked(
+    form: UrlForm,
+    operation: Operation,
+    query: Option<&str>,
+    api_version: Option<&str>,
+) -> bool {
+    if !matches!(
+        operation,
+        Operation::ChatCompletions | Operation::Completions
+    ) {
+        return false;
+    }
+    match form {
+        UrlForm::AzureDeployment => api_version
+            .or_else(|| query::value(query, "api-version"))
+            .is_some_and(|version| version.starts_with("20") && version >= STREAM_OPTIONS_SINCE),
+        UrlForm::AzureV1 | UrlForm::OpenAi => true,
+        UrlForm::AzureResource => false,
     }
 }
 

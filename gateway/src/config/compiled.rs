@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     ids::{DeploymentName, EndpointName, ModelName},
-    policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts},
+    policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts, UsageParams},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +181,7 @@ pub struct Model {
     pub retry: RetryParams,
     pub breaker: BreakerParams,
     pub cool_down: CoolDownParams,
+    pub usage: UsageParams,
     /// Priority groups, lowest number first; members in the order of the file.
     pub tiers: Vec<Tier>,
 }

@@ -7,7 +7,10 @@ use prometheus::{Counter, IntCounter};
 
 use super::{ANONYMOUS, Metrics, OTHER};
 use crate::{
-    api::{answer::Usage, operation::Operation},
+    api::{
+        answer::{Counted, Usage},
+        operation::Operation,
+    },
     config::compiled::{Access, Compiled, Price},
     ids::{ClientName, EndpointName, ModelName},
     pool::Place,
@@ -100,14 +103,6 @@ struct Spent {
     /// As the provider counted them, and estimated.
     tokens: [OnceLock<[IntCounter; DIRECTIONS.len()]>; 2],
     cost: OnceLock<Counter>,
-}
-
-/// The tokens of one answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
-    pub usage: Usage,
-    /// The provider's own count did not come.
-    pub estimated: bool,
 }
 
 impl Accounts {

@@ -2,7 +2,10 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    api::{answer::Usage, operation::Operation},
+    api::{
+        answer::{Counted, Usage},
+        operation::Operation,
+    },
     config::{self, Compiled},
     ids::{DeploymentName, EndpointName},
     policy::cause::Cause,

@@ -15,6 +15,19 @@ pub enum Balance {
     Random,
 }
 
+/// How the tokens of requests are learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageParams {
+    /// Ask providers for the tokens of a stream whose client does not.
+    pub ask: bool,
+}
+
+impl Default for UsageParams {
+    fn default() -> Self {
+        Self { ask: true }
+    }
+}
+
 /// When a failed attempt is followed by another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryParams {

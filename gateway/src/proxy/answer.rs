@@ -1,17 +1,19 @@
 //! A provider's answer on its way to the client: tells success from failure by its head, lets another deployment
-//! answer where that may help, and watches what passes without changing or holding it.
+//! answer where that may help, and hands what passes to `watch`.
 //!
-//! One answer is held back until its body has come: a 404. Only its body tells a deployment that does not exist
-//! (another endpoint may have it) from a path that does not (nobody has it). Pingora hands a filter the head or a
+//! Two answers are held back until their body has come, because only that tells what they are. A 404: is it a
+//! deployment that does not exist (another endpoint may have it) or a path (nobody has it)? And the refusal of a
+//! request to which the gateway had added something: was it that? Pingora hands a filter the head or a
 //! part of the body, never both, and cannot take a head back; but it drops 1xx heads when told to
 //! (`set_ignore_info_resp`, v1/server.rs prepare_response_header; HTTP/2 always, v2/server.rs
-//! write_response_header). So the head of a 404 goes on as a 103 that never leaves, its body is collected, and at
+//! write_response_header). So such a head goes on as a 103 that never leaves, its body is collected, and at
 //! the end an error makes pingora retry, or `respond` writes what was held.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, Version, header};
+use memchr::memmem;
 use pingora::{Error, ErrorType, Result, http::ResponseHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
@@ -19,14 +21,13 @@ use smallvec::SmallVec;
 use super::{
     Gateway, attempt,
     context::{Held, Reply, RequestContext},
-    respond,
+    respond, watch,
 };
 use crate::{
     api::{
         answer::error_code,
         error::ApiError,
         header::{forwards_response_header, named_by_connection},
-        sse::Tap,
     },
     auth::shown::{Refused, Shown},
     clock,
@@ -41,8 +42,6 @@ use crate::{
 
 /// Larger error bodies are not held; the client gets the gateway's own error.
 const HELD_BYTES_MAX: usize = 64 * 1024;
-/// As much of an error's body is looked at to learn its code.
-const ERROR_BYTES_MAX: usize = 16 * 1024;
 /// How long an endpoint that refused a credential is left alone where a better one is, or soon will be, at hand.
 const RENEWAL: Duration = Duration::from_secs(5);
 /// Ends an answer that goes on longer than the model's `timeouts.total`; no fault of the deployment.
@@ -59,7 +58,7 @@ pub(super) fn head(
         return Ok(());
     }
     ctx.course.answered(status);
-    if status == 404 && has_body(response, session) {
+    if (status == 404 || ctx.asks && matches!(status, 400 | 422)) && has_body(response, session) {
         ctx.reply = Reply::Held(Box::new(Held {
             head: response.clone(),
             body: BytesMut::new(),
@@ -139,7 +138,8 @@ pub(super) fn body(
     if let Reply::Held(held) = &mut ctx.reply {
         let chunk = body.take().unwrap_or_default();
         if held.body.len() + chunk.len() > HELD_BYTES_MAX {
-            attempt::ended(gateway, ctx, Outcome::of_answer(404, None, None), false);
+            let outcome = Outcome::of_answer(held.head.status.as_u16(), None, None);
+            attempt::ended(gateway, ctx, outcome, false);
             let model = ctx.pool().map_or("", |pool| pool.model.name.as_str());
             ctx.reply = Reply::Own(ApiError::upstream_broken(model));
             return Err(decided(ctx, 502, false));
@@ -151,19 +151,10 @@ pub(super) fn body(
             Ok(())
         };
     }
-    let Some(chunk) = body else { return Ok(()) };
     let now = clock::now();
-    let facts = &mut ctx.answer;
-    facts.bytes += chunk.len() as u64;
-    if facts.first_byte.is_none() && !chunk.is_empty() {
-        facts.first_byte = Some(now);
-    }
-    if let Some(tap) = &mut facts.tap {
-        tap.feed(chunk);
-    }
-    if let Some(start) = &mut facts.error_body {
-        let room = ERROR_BYTES_MAX - start.len();
-        start.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    watch::pass(body, end_of_stream, &mut ctx.answer, now);
+    if body.is_none() {
+        return Ok(());
     }
     let started = ctx.started;
     let total = ctx.pool().map(|pool| pool.model.timeouts.total);
@@ -182,11 +173,14 @@ pub(super) fn trailers(gateway: &Gateway, ctx: &mut RequestContext) -> Result<()
     Ok(())
 }
 
-/// A held 404 is complete: is the deployment missing, or what the client asked for?
+/// A held answer is complete. A 404: is the deployment missing, or what the client asked for?
 fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
     let Reply::Held(held) = &ctx.reply else {
         return decided(ctx, 500, false);
     };
+    if held.head.status != StatusCode::NOT_FOUND {
+        return judge_refusal(gateway, ctx);
+    }
     let code = error_code(&held.body).map(std::borrow::Cow::into_owned);
     let outcome = Outcome::of_answer(404, code.as_deref(), retry_after(&held.head.headers));
     let verdict = attempt::ended(gateway, ctx, outcome, false);
@@ -196,6 +190,38 @@ fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
     }
     ctx.answer.error_code = code;
     decided(ctx, 404, false)
+}
+
+/// A held refusal of a request that asks for its tokens: is it that, or something of the client's?
+fn judge_refusal(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
+    let Reply::Held(held) = &ctx.reply else {
+        return decided(ctx, 500, false);
+    };
+    let status = held.head.status.as_u16();
+    let code = error_code(&held.body).map(std::borrow::Cow::into_owned);
+    if memmem::find(&held.body, b"stream_options").is_some() && attempt::is_replayable(ctx) {
+        tell_of_refusal(ctx);
+        ctx.must_not_ask = true;
+        ctx.course.anew();
+        ctx.reply = Reply::None;
+        return decided(ctx, status, true);
+    }
+    attempt::succeeded(gateway, ctx, Outcome::of_answer(status, None, None));
+    ctx.answer.error_code = code;
+    decided(ctx, status, false)
+}
+
+fn tell_of_refusal(ctx: &RequestContext) {
+    let (Some(pool), Some(place)) = (ctx.pool(), ctx.course.place()) else {
+        return;
+    };
+    let member = pool.member(place);
+    tracing::warn!(
+        endpoint = %ctx.snapshot.upstreams[member.endpoint].endpoint.name,
+        deployment = %member.deployment,
+        "the endpoint refused to report the tokens of a stream and is asked again without: \
+         `usage: {{ ask: false }}` for the model spares that"
+    );
 }
 
 /// The error that ends an attempt whose fate is decided; `failure` lets it pass.
@@ -220,6 +246,10 @@ fn relay(
     } else if gateway.requests.is_stopping() {
         downstream.set_keepalive(None);
     }
+    watch::begin(response, ctx);
+    if ctx.answer.tap.is_some() {
+        ctx.answer.open = Some(Open::new(gateway.metrics.streams_open()));
+    }
     if let Some(wanted) = &mut ctx.wanted {
         // Nothing is sent again from here on: an answer may take minutes, its question need not stay.
         if wanted.body.is_whole() {
@@ -229,14 +259,6 @@ fn relay(
     }
     ctx.answer.status = response.status.as_u16();
     ctx.answer.request_id = respond::request_id(response);
-    let events = response
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-    if events {
-        ctx.answer.tap = Some(Tap::default());
-        ctx.answer.open = Some(Open::new(gateway.metrics.streams_open()));
-    }
     dress(response, ctx)
 }
 

@@ -16,19 +16,21 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use super::{body::Buffered, trace};
 use crate::{
     api::{
+        answer::{Counted, Usage},
         body::BodyFacts,
         error::ApiError,
         operation::{Operation, Shape, Target},
-        sse::Tap,
+        sse::{Tap, unasked::Unasked},
         table::{ModelPlace, UrlForm, model_place, url_form},
         trace_context::TraceContext,
+        unary,
     },
     auth::shown::Shown,
     clock::Timestamp,
     config::compiled::EndpointKind,
     course::Course,
     ids::ClientName,
-    metrics::{Asked, Caller, Counted, Open},
+    metrics::{Asked, Caller, Open},
     pool::Pool,
     snapshot::Snapshot,
 };
@@ -55,6 +57,10 @@ pub struct RequestContext {
     pub(super) outgoing: Bytes,
     /// The credential that the attempt under way was sent with.
     pub(super) sent: Option<HeaderValue>,
+    /// The attempt under way asks for the tokens of its stream, and the client did not.
+    pub(super) asks: bool,
+    /// That was refused once, so no attempt does it any more.
+    pub(super) must_not_ask: bool,
     pub(super) reply: Reply,
     pub(super) answer: AnswerFacts,
     /// The error now on its way through pingora was made by us: its fate is decided.
@@ -146,6 +152,12 @@ pub(super) struct AnswerFacts {
     pub(super) tap: Option<Tap>,
     /// While a stream is under way.
     pub(super) open: Option<Open>,
+    /// Watches an answer that is JSON.
+    pub(super) json: Option<unary::Tap>,
+    /// Takes out of a stream what only the gateway asked for.
+    pub(super) unasked: Option<Unasked>,
+    /// Of a stream of text, for the case that it reports nothing.
+    pub(super) prompt_estimate: Option<u64>,
     /// The start of an error's body, to learn its code.
     pub(super) error_body: Option<BytesMut>,
     pub(super) error_code: Option<String>,
@@ -156,12 +168,28 @@ pub(super) struct AnswerFacts {
 }
 
 impl AnswerFacts {
-    /// The tokens of the answer, as far as they are known.
-    pub(super) fn counted(&self) -> Option<Counted> {
-        let usage = self.tap.as_ref()?.summary().usage?;
+    /// The tokens of the request. As the provider reported them; or, of a stream of text that broke off before that or
+    /// never reports any, as many as can be told from what passed. `None`: it failed, or nothing counts its tokens.
+    pub(super) fn tokens(&self) -> Option<Counted> {
+        if !(200..300).contains(&self.status) {
+            return None;
+        }
+        let stream = self.tap.as_ref().map(Tap::summary);
+        let reported = stream.and_then(|stream| stream.usage);
+        if let Some(usage) = reported.or_else(|| self.json.as_ref()?.usage()) {
+            return Some(Counted {
+                usage,
+                estimated: false,
+            });
+        }
+        let usage = Usage {
+            prompt: self.prompt_estimate?,
+            completion: stream?.deltas,
+            ..Usage::default()
+        };
         Some(Counted {
             usage,
-            estimated: false,
+            estimated: true,
         })
     }
 }
@@ -181,6 +209,8 @@ impl RequestContext {
             course: Course::default(),
             outgoing: Bytes::new(),
             sent: None,
+            asks: false,
+            must_not_ask: false,
             reply: Reply::None,
             answer: AnswerFacts::default(),
             decided: false,

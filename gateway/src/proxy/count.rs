@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::context::RequestContext;
-use crate::{clock::Timestamp, metrics::Counted};
+use crate::{api::answer::Counted, clock::Timestamp};
 
 /// What a request took and cost, for its line in the log.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
     let (Some(pool), Some(served)) = (pool, ctx.course.history.last()) else {
         return bill;
     };
-    bill.counted = ctx.answer.counted();
+    bill.counted = ctx.answer.tokens();
     if let Some(counted) = &bill.counted {
         let accounts = &snapshot.accounts;
         bill.cost = accounts.tokens(ctx.caller, pool, served.place, counted);

@@ -15,6 +15,7 @@ mod identify;
 mod respond;
 mod rewrite;
 mod trace;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 

@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 use super::{answer::is_named_by_connection, context::RequestContext, trace};
 use crate::{
     api::{
-        body::with_model,
+        body::{Changes, rewritten},
         header::{forwarded_subprotocols, forwards_request_header},
-        table::{ModelPlace, model_place, upstream_path_and_query},
+        table::{ModelPlace, model_place, reports_usage_when_asked, upstream_path_and_query},
     },
     auth::shown::Shown,
 };
@@ -51,6 +51,10 @@ pub(super) fn request(
     );
 
     remove_headers(session, request, wanted.upgrade);
+    if !wanted.upgrade {
+        // What is compressed could not be looked into, and every client takes an answer that is not.
+        request.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    }
     request.insert_header(header::HOST, upstream.host.clone())?;
     ctx.sent = None;
     if let Shown::Caller = upstream.shown {
@@ -60,10 +64,23 @@ pub(super) fn request(
         request.insert_header(name, value)?;
     }
 
-    ctx.outgoing = match model_place(form, wanted.operation) {
-        ModelPlace::Body => with_model(&wanted.body.bytes, &wanted.facts, &member.deployment),
-        ModelPlace::Path | ModelPlace::Query => wanted.body.bytes.clone(),
+    ctx.asks = pool.model.usage.ask
+        && !ctx.must_not_ask
+        && wanted.facts.can_ask_for_usage()
+        && reports_usage_when_asked(
+            form,
+            wanted.operation,
+            client_uri.query(),
+            endpoint.api_version.as_deref(),
+        );
+    let changes = Changes {
+        model: match model_place(form, wanted.operation) {
+            ModelPlace::Body => Some(&member.deployment),
+            ModelPlace::Path | ModelPlace::Query => None,
+        },
+        usage: ctx.asks,
     };
+    ctx.outgoing = rewritten(&wanted.body.bytes, &wanted.facts, changes);
     if ctx.outgoing.as_ptr() != wanted.body.bytes.as_ptr() {
         wanted.body.count_copy(ctx.outgoing.len());
     }

@@ -27,6 +27,8 @@ mod sim;
 mod streaming;
 mod support;
 mod tidy;
+// What every request costs.
+mod tokens;
 // On both sides.
 mod tls;
 // Of requests, for whoever follows them through many programs.

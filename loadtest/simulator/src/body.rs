@@ -116,6 +116,15 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// Everything is due at once.
+    pub(crate) fn none() -> Self {
+        Self {
+            start: Instant::now(),
+            interval: Duration::ZERO,
+            paced: 0..0,
+        }
+    }
+
     fn due(&self, index: usize) -> Option<Instant> {
         if self.interval.is_zero() || index <= self.paced.start {
             return None;

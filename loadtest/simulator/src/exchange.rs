@@ -132,11 +132,12 @@ impl Exchange<'_> {
             Ok(decided) => decided,
             Err(refusal) => return self.refuse(refusal),
         };
-        let (ttft, interval) =
+        let (ttft, interval, piece_bytes) =
             self.deployment
-                .map_or((Duration::ZERO, Duration::ZERO), |deployment| {
+                .map_or((Duration::ZERO, Duration::ZERO, 0), |deployment| {
                     let behaviour = &deployment.spec.behaviour;
-                    (behaviour.ttft(), behaviour.token_interval())
+                    let piece_bytes = behaviour.piece_bytes;
+                    (behaviour.ttft(), behaviour.token_interval(), piece_bytes)
                 });
         let wait = match &answer {
             Answer::Unary(unary) => {
@@ -151,6 +152,12 @@ impl Exchange<'_> {
         self.ticket.answering(200);
         let mut headers = self.headers(200, &quota, None);
         let body = match (answer, spoil) {
+            (Answer::Unary(unary), None) if piece_bytes > 0 => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(unary.content_type));
+                headers.insert(CONTENT_LENGTH, unary.body.len().into());
+                let pieces = in_pieces(vec![unary.body], piece_bytes);
+                self.pieces(pieces, Pace::none(), Ending::Complete, unary.usage)
+            }
             (Answer::Unary(unary), None) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(unary.content_type));
                 self.ticket.complete(200, unary.usage);
@@ -164,7 +171,7 @@ impl Exchange<'_> {
             (Answer::Stream(script), spoil) => {
                 let content_type = HeaderValue::from_static("text/event-stream; charset=utf-8");
                 headers.insert(CONTENT_TYPE, content_type);
-                self.streamed(script, interval, spoil)
+                self.streamed(script, interval, piece_bytes, spoil)
             }
         };
         let mut response = Response::new(body);
@@ -180,15 +187,16 @@ impl Exchange<'_> {
                 vec![unary.body.slice(..unary.body.len() / 2)]
             }
         };
-        let pace = Pace {
-            start: Instant::now(),
-            interval: Duration::ZERO,
-            paced: 0..0,
-        };
-        self.pieces(half, pace, spoil.ending, unary.usage)
+        self.pieces(half, Pace::none(), spoil.ending, unary.usage)
     }
 
-    fn streamed(self, script: Script, interval: Duration, spoil: Option<Spoil>) -> AnswerBody {
+    fn streamed(
+        self,
+        script: Script,
+        interval: Duration,
+        piece_bytes: usize,
+        spoil: Option<Spoil>,
+    ) -> AnswerBody {
         let pace = Pace {
             start: Instant::now(),
             interval,
@@ -202,6 +210,9 @@ impl Exchange<'_> {
             if ending == Ending::Spoilt {
                 events.push(script.dialect.error_event());
             }
+        }
+        if piece_bytes > 0 && interval.is_zero() {
+            events = in_pieces(events, piece_bytes);
         }
         self.pieces(events, pace, ending, script.usage)
     }
@@ -248,6 +259,15 @@ impl Exchange<'_> {
             wait,
         })
     }
+}
+
+/// The same bytes, cut anew.
+fn in_pieces(parts: Vec<Bytes>, piece_bytes: usize) -> Vec<Bytes> {
+    let whole = Bytes::from(parts.concat());
+    let starts = (0..whole.len()).step_by(piece_bytes);
+    starts
+        .map(|start| whole.slice(start..whole.len().min(start + piece_bytes)))
+        .collect()
 }
 
 /// How an answer goes wrong.

@@ -138,6 +138,9 @@ pub struct Behaviour {
     pub answer_tokens: u64,
     /// Vector length where the request names no `dimensions`.
     pub embedding_dimensions: usize,
+    /// Answers leave in pieces of so many bytes, whatever they cut in two; 0 sends a unary answer or an event whole.
+    /// Not for streams with a pace.
+    pub piece_bytes: usize,
 }
 
 impl Default for Behaviour {
@@ -147,6 +150,7 @@ impl Default for Behaviour {
             tokens_per_second: 0,
             answer_tokens: 16,
             embedding_dimensions: 1536,
+            piece_bytes: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{error::Category, value::RawValue};
 
-use super::{BodyFacts, Format, ModelValue};
+use super::{BodyFacts, Format, ModelValue, usage};
 use crate::api::error::ApiError;
 
 /// What a JSON body says.
@@ -32,9 +32,14 @@ pub fn inspect_json(body: &[u8]) -> Result<BodyFacts, ApiError> {
         .map(|raw| model_value(body, raw))
         .transpose()?;
     let brace = memchr::memchr(b'{', body).expect("an object has just been parsed");
+    let usage = match members.options {
+        Options::Known(options) if members.stream => usage::edit(body, brace + 1, options),
+        Options::Known(_) | Options::LeftAlone => None,
+    };
     Ok(BodyFacts {
         model,
         stream: members.stream,
+        usage,
         format: Format::Json {
             members: brace + 1,
             empty: members.empty,
@@ -52,7 +57,7 @@ fn model_value(body: &[u8], raw: &RawValue) -> Result<ModelValue, ApiError> {
 }
 
 /// The raw value is borrowed from the body, so its place is the distance between the two.
-fn span(body: &[u8], raw: &RawValue) -> Range<usize> {
+pub(super) fn span(body: &[u8], raw: &RawValue) -> Range<usize> {
     let start = raw.get().as_ptr() as usize - body.as_ptr() as usize;
     start..start + raw.get().len()
 }
@@ -76,15 +81,26 @@ struct Members<'a> {
     second_model: bool,
     /// That of the last one, as most parsers have it.
     stream: bool,
+    options: Options<'a>,
     empty: bool,
+}
+
+/// `stream_options`, and whether they may be touched.
+#[derive(Clone, Copy)]
+enum Options<'a> {
+    Known(Option<&'a RawValue>),
+    /// There are two of them; or there are `data_sources`, with which Azure refuses any.
+    LeftAlone,
 }
 
 /// A key counts however it is written: `"mod\u0065l"` is `model` for every provider.
 #[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
+#[serde(field_identifier, rename_all = "snake_case")]
 enum Key {
     Model,
     Stream,
+    StreamOptions,
+    DataSources,
     #[serde(other)]
     Other,
 }
@@ -109,6 +125,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             model: None,
             second_model: false,
             stream: false,
+            options: Options::Known(None),
             empty: true,
         };
         while let Some(key) = map.next_key()? {
@@ -120,6 +137,17 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 Key::Stream => {
                     let raw: &RawValue = map.next_value()?;
                     members.stream = raw.get() == "true";
+                }
+                Key::StreamOptions => {
+                    let raw = map.next_value()?;
+                    members.options = match members.options {
+                        Options::Known(None) => Options::Known(Some(raw)),
+                        Options::Known(Some(_)) | Options::LeftAlone => Options::LeftAlone,
+                    };
+                }
+                Key::DataSources => {
+                    map.next_value::<IgnoredAny>()?;
+                    members.options = Options::LeftAlone;
                 }
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;

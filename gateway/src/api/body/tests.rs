@@ -23,6 +23,14 @@ fn name(text: &str) -> DeploymentName {
     DeploymentName::new(text).unwrap()
 }
 
+fn with_model(body: &Bytes, facts: &BodyFacts, model: &DeploymentName) -> Bytes {
+    let changes = Changes {
+        model: Some(model),
+        usage: false,
+    };
+    rewritten(body, facts, changes)
+}
+
 fn rewritten_json(body: &str, model: &str) -> String {
     let body = Bytes::copy_from_slice(body.as_bytes());
     let facts = inspect_json(&body).unwrap();

@@ -43,6 +43,7 @@ const RESPONSES: &str = concat!(
 fn a_chat_stream_is_summed_up() {
     let expected = Summary {
         events: 5,
+        deltas: 1,
         end: Some(End::Done),
         error: false,
         usage: usage(9, 5, 2, 1),
@@ -55,6 +56,7 @@ fn a_chat_stream_is_summed_up() {
 fn a_responses_stream_is_summed_up() {
     let expected = Summary {
         events: 3,
+        deltas: 1,
         end: Some(End::Completed),
         error: false,
         usage: usage(9, 5, 2, 1),
@@ -116,6 +118,58 @@ fn an_error_inside_a_stream_is_recognized() {
         ("data: {\"error\":{\n\n", false),
     ] {
         assert_eq!(summary(stream.as_bytes()).error, expected, "{stream:?}");
+    }
+}
+
+#[test]
+fn an_event_with_a_piece_of_the_answer_is_a_delta() {
+    for (stream, expected) in [
+        (r#"data: {"choices":[{"delta":{"content":"a"}}]}"#, 1),
+        (r#"data: {"choices": [{"delta": {"content": "\""}}]}"#, 1),
+        (
+            r#"data: {"choices":[{"delta":{"role":"assistant","content":"","refusal":null}}]}"#,
+            0,
+        ),
+        (
+            r#"data: {"choices":[{"delta":{"content":null,"tool_calls":[{"function":{"arguments":"{"}}]}}]}"#,
+            1,
+        ),
+        (
+            r#"data: {"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}]}"#,
+            0,
+        ),
+        (
+            r#"data: {"choices":[{"delta":{"reasoning_content":"a"}}]}"#,
+            1,
+        ),
+        (r#"data: {"choices":[{"delta":{"refusal":"a"}}]}"#, 1),
+        (r#"data: {"choices":[{"text":"a"}]}"#, 1),
+        (
+            r#"data: {"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+            0,
+        ),
+        (
+            r#"data: {"choices":[{"content_filter_results":{},"content_filter_offsets":{}}]}"#,
+            0,
+        ),
+        (
+            r#"data: {"choices":[{"delta":{"role":"content \"content\":\"a\""}}]}"#,
+            0,
+        ),
+        (
+            "event: response.output_text.delta\ndata: {\"delta\":\"\"}",
+            1,
+        ),
+        ("event: response.function_call_arguments.delta\ndata: {}", 1),
+        (
+            "event: response.output_text.done\ndata: {\"text\":\"a\"}",
+            0,
+        ),
+        ("event: response.output_text.delta", 0),
+        ("data: [DONE]", 0),
+    ] {
+        let stream = format!("{stream}\n\n");
+        assert_eq!(summary(stream.as_bytes()).deltas, expected, "{stream}");
     }
 }
 

@@ -148,3 +148,96 @@ fn realtime_names_the_chosen_deployment_in_the_place_of_the_asked_one() {
         assert_eq!(url(kind, Operation::Realtime, shape, query, None), expected);
     }
 }
+
+#[test]
+fn only_what_knows_stream_options_is_asked_for_usage() {
+    use Operation::{ChatCompletions, Completions, Embeddings, Responses};
+    let client = |version: &str| format!("a=b&api-version={version}");
+    for (form, operation, version, own, expected) in [
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2024-10-21",
+            None,
+            true,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            Completions,
+            "2024-10-21",
+            None,
+            true,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2024-09-01-preview",
+            None,
+            true,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2025-04-01-preview",
+            None,
+            true,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2024-08-01-preview",
+            None,
+            false,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2024-06-01",
+            None,
+            false,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2024-06-01",
+            Some("2024-10-21"),
+            true,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "2024-10-21",
+            Some("2024-06-01"),
+            false,
+        ),
+        (UrlForm::AzureDeployment, ChatCompletions, "", None, false),
+        (
+            UrlForm::AzureDeployment,
+            ChatCompletions,
+            "preview",
+            None,
+            false,
+        ),
+        (
+            UrlForm::AzureDeployment,
+            Embeddings,
+            "2024-10-21",
+            None,
+            false,
+        ),
+        (
+            UrlForm::AzureResource,
+            Responses,
+            "2025-04-01-preview",
+            None,
+            false,
+        ),
+        (UrlForm::AzureV1, ChatCompletions, "", None, true),
+        (UrlForm::AzureV1, Responses, "", None, false),
+        (UrlForm::OpenAi, Completions, "2023-05-15", None, true),
+    ] {
+        let query = client(version);
+        let asked = reports_usage_when_asked(form, operation, Some(&query), own);
+        assert_eq!(asked, expected, "{form:?} {operation:?} {version} {own:?}");
+    }
+}

@@ -130,6 +130,7 @@ pub(super) fn compile(
             retry: policy.retry,
             breaker: policy.breaker,
             cool_down: policy.cool_down,
+            usage: policy.usage,
             tiers,
         });
     }

@@ -7,10 +7,10 @@ use crate::{
         diagnostics::{At, Diagnostics},
         raw::{
             RawBalance, RawBreaker, RawCoolDown, RawDefaults, RawModel, RawRetry, RawTimeouts,
-            Switch,
+            RawUsage, Switch,
         },
     },
-    policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts},
+    policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts, UsageParams},
 };
 
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,7 @@ pub(super) struct Policy {
     pub(super) retry: RetryParams,
     pub(super) breaker: BreakerParams,
     pub(super) cool_down: CoolDownParams,
+    pub(super) usage: UsageParams,
 }
 
 /// What is given at one place: under `defaults`, or for one model.
@@ -29,6 +30,7 @@ pub(super) struct Layer<'r> {
     retry: Option<&'r RawRetry>,
     breaker: Option<&'r Switch<RawBreaker>>,
     cool_down: Option<&'r RawCoolDown>,
+    usage: Option<&'r RawUsage>,
 }
 
 impl<'r> From<&'r RawDefaults> for Layer<'r> {
@@ -39,6 +41,7 @@ impl<'r> From<&'r RawDefaults> for Layer<'r> {
             retry: raw.retry.as_ref(),
             breaker: raw.circuit_breaker.as_ref(),
             cool_down: raw.cool_down.as_ref(),
+            usage: raw.usage.as_ref(),
         }
     }
 }
@@ -51,6 +54,7 @@ impl<'r> From<&'r RawModel> for Layer<'r> {
             retry: raw.retry.as_ref(),
             breaker: raw.circuit_breaker.as_ref(),
             cool_down: raw.cool_down.as_ref(),
+            usage: raw.usage.as_ref(),
         }
     }
 }
@@ -86,6 +90,9 @@ impl Policy {
                 );
             }
             None => {}
+        }
+        if let Some(raw) = layer.usage {
+            set(&mut policy.usage.ask, raw.ask);
         }
         if let Some(raw) = layer.cool_down {
             cool_down(&mut policy.cool_down, raw, at.key("cool_down"), diagnostics);

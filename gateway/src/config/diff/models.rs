@@ -4,7 +4,7 @@ use super::{Alike, Lines, Pairs, Subject, pairs, words};
 use crate::{
     config::compiled::Model,
     ids::ModelName,
-    policy::params::{BreakerParams, CoolDownParams, RetryParams, Timeouts},
+    policy::params::{BreakerParams, CoolDownParams, RetryParams, Timeouts, UsageParams},
 };
 
 pub(super) fn changes(old: &[Model], new: &[Model], lines: &mut Lines) {
@@ -67,6 +67,7 @@ fn policy(old: &Model, new: &Model) -> Lines {
         retry,
         breaker,
         cool_down,
+        usage: UsageParams { ask },
         // Made of the endpoints' deployments.
         tiers: _,
     } = old;
@@ -77,6 +78,7 @@ fn policy(old: &Model, new: &Model) -> Lines {
     self::retry(retry, &new.retry, &mut edits);
     self::breaker(breaker, &new.breaker, &mut edits);
     self::cool_down(cool_down, &new.cool_down, &mut edits);
+    edits.key(" usage.ask", ask, &new.usage.ask, words::plain);
     edits
 }
 

@@ -244,6 +244,8 @@ pub(super) struct RawDefaults {
     pub(super) circuit_breaker: Option<Switch<RawBreaker>>,
     /// How long a deployment that asked for a pause gets one.
     pub(super) cool_down: Option<RawCoolDown>,
+    /// How the tokens of requests are learnt.
+    pub(super) usage: Option<RawUsage>,
 }
 
 /// Policy of one model; what is left out is as in `defaults`, key by key.
@@ -264,6 +266,8 @@ pub(super) struct RawModel {
     pub(super) circuit_breaker: Option<Switch<RawBreaker>>,
     /// How long a deployment that asked for a pause gets one.
     pub(super) cool_down: Option<RawCoolDown>,
+    /// How the tokens of requests are learnt.
+    pub(super) usage: Option<RawUsage>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -360,6 +364,17 @@ pub(super) struct RawCoolDown {
     /// For a deployment that the endpoint says does not exist.
     #[schemars(extend("default" = "60s"))]
     pub(super) absent: Option<Span<POSITIVE>>,
+}
+
+/// How the tokens of requests are learnt.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUsage {
+    /// Ask the provider for the tokens of a streamed chat or completion whose client does not
+    /// (`stream_options.include_usage`), and keep its answer to that from the client. False: such streams are
+    /// estimated.
+    #[schemars(extend("default" = true))]
+    pub(super) ask: Option<bool>,
 }
 
 /// The words of API Management's circuit breaker, and ours.

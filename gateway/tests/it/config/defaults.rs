@@ -10,7 +10,7 @@ use gateway::{
     config::{self, schema::schema},
     policy::{
         cause::Cause,
-        params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts},
+        params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts, UsageParams},
     },
 };
 
@@ -59,6 +59,7 @@ fn a_model_without_policy_has_the_built_in_one() {
     assert_eq!(model.retry, RetryParams::default());
     assert_eq!(model.breaker, BreakerParams::default());
     assert_eq!(model.cool_down, CoolDownParams::default());
+    assert_eq!(model.usage, UsageParams::default());
 }
 
 #[test]

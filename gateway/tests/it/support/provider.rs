@@ -26,8 +26,10 @@ impl Provider {
         (Self { listener }, fleet)
     }
 
-    /// The connection of the next request, whose head and body have been read.
+    /// The connection of the next request, whose head and body have been read. The gateway may have added a member to
+    /// the body, at its start.
     pub(crate) async fn next(&self, body: &str) -> TcpStream {
+        let body = &body[1..];
         let accepted = timeout(PATIENCE, self.listener.accept()).await;
         let (mut stream, _) = accepted.expect("the gateway connects").unwrap();
         let mut request = Vec::new();

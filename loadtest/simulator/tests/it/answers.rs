@@ -99,6 +99,30 @@ async fn a_stream_keeps_its_pace() {
 }
 
 #[tokio::test]
+async fn answers_can_leave_in_pieces_that_cut_everything_in_two() {
+    let behaviour = Behaviour {
+        piece_bytes: 7,
+        ..Behaviour::default()
+    };
+    let deployment = Deployment::new("gpt-4o", "gpt-4o").behaviour(behaviour);
+    let running = start(Resource::new("a").deployment(deployment)).await;
+    let (_, body) = post(&running, CHAT, &streamed("hi")).await;
+    let (mut events, mut rest) = (String::new(), body.as_str());
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a chunk size");
+        assert!(size <= 7, "{size}");
+        events += &after[..size];
+        rest = &after[size + 2..];
+    }
+    assert!(events.ends_with("}\n\ndata: [DONE]\n\n"), "{events}");
+    let (head, body) = post(&running, CHAT, &prompt("hi")).await;
+    let length = format!("content-length: {}", body.len());
+    assert!(head.contains(&length), "{head}");
+    assert_eq!(parsed(&body)["usage"]["completion_tokens"], 16);
+    assert_eq!(running.control().counts("gpt-4o").completion_tokens, 32);
+}
+
+#[tokio::test]
 async fn answers_carry_the_headers_of_a_real_resource() {
     let running = start(resource()).await;
     let (head, body) = ask(
