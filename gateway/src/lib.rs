@@ -11,6 +11,7 @@ pub mod config;
 pub mod course;
 pub mod hand_over;
 pub mod ids;
+pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod orders;

@@ -100,8 +100,6 @@ families! {
         handshakes_failed: IntCounter = "tokenweir_handshakes_failed_total";
         /// Bytes of request bodies held in memory.
         buffered_bytes: IntGauge = "tokenweir_buffered_bytes";
-        /// Lines that were not logged because the log was not written as fast as they came.
-        log_lines_dropped: IntCounter = "tokenweir_log_lines_dropped_total";
         /// Spans that were not exported because the collector did not take them.
         spans_dropped: IntCounter = "tokenweir_spans_dropped_total";
         /// 1 if the configuration in use is the last one that was loaded, 0 if that one was refused.
@@ -179,7 +177,6 @@ handles! {
     client_connections_total: IntCounter,
     handshakes_failed: IntCounter,
     buffered_bytes: IntGauge,
-    log_lines_dropped: IntCounter,
     spans_dropped: IntCounter,
 }
 

@@ -29,6 +29,7 @@ use crate::{
     auth::{Auth, token::Kept},
     clock::{self, Timestamp},
     config::compiled::{Compiled, Listen},
+    log::Log,
     metrics::Metrics,
     orders::Desk,
     proxy::{self, Gateway, Requests},
@@ -79,6 +80,7 @@ pub struct Shared {
     pub metrics: Metrics,
     pub requests: Requests,
     pub exports: Exports,
+    pub log: Log,
     /// Of each listener, in the order of the configuration; `None` where it speaks plain text.
     pub tls: Vec<Option<Arc<ListenerTls>>>,
 }
@@ -143,13 +145,14 @@ struct Door {
 
 type Waiting = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-/// Serves on the current tokio runtime, with sockets of its own and nobody at the desk: for the demo.
+/// Serves on the current tokio runtime, with sockets of its own, nobody at the desk and no log: for the demo.
 ///
 /// # Errors
 /// As [`prepare`].
 pub async fn start(config: Compiled) -> Result<Running, StartError> {
     let (desk, _nobody) = Desk::new();
-    let mut running = prepare(config, Inherited::default(), Remembered::default(), desk).await?;
+    let (inherited, remembered) = (Inherited::default(), Remembered::default());
+    let mut running = prepare(config, inherited, remembered, desk, Log::none()).await?;
     running.open().map_err(|source| StartError::Bind {
         place: "the configured addresses".to_owned(),
         source,
@@ -167,6 +170,7 @@ pub async fn prepare(
     mut inherited: Inherited,
     remembered: Remembered,
     desk: Desk,
+    log: Log,
 ) -> Result<Running, StartError> {
     let tls = load_tls(config.listen.clone()).await?;
     let mut sockets = Vec::new();
@@ -197,7 +201,7 @@ pub async fn prepare(
         tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
     }
 
-    let shared = shared(config, remembered, tls).await;
+    let shared = shared(config, remembered, tls, log).await;
     let mut running = Running {
         addresses: clients
             .iter()
@@ -224,6 +228,7 @@ async fn shared(
     config: Compiled,
     remembered: Remembered,
     tls: Vec<Option<Arc<ListenerTls>>>,
+    log: Log,
 ) -> Arc<Shared> {
     let registry = Registry::default();
     let restored = registry.restore(remembered.memory, clock::now());
@@ -249,6 +254,7 @@ async fn shared(
         metrics,
         requests: Requests::default(),
         exports,
+        log,
         tls,
     })
 }
@@ -281,10 +287,16 @@ impl Running {
         let Shared {
             snapshot,
             metrics,
+            log,
             requests,
             ..
         } = &*shared;
-        let gateway = Gateway::new(snapshot.clone(), metrics.clone(), requests.clone());
+        let gateway = Gateway::new(
+            snapshot.clone(),
+            metrics.clone(),
+            requests.clone(),
+            log.clone(),
+        );
         for h2c in [false, true] {
             let mut doors = doors.iter().filter(|door| door.h2c == h2c).peekable();
             if doors.peek().is_some() {

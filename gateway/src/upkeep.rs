@@ -6,6 +6,7 @@ use std::{future::ready, io, path::PathBuf, process, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    task::spawn_blocking,
 };
 
 use crate::{
@@ -96,10 +97,22 @@ impl Upkeep {
 
     async fn reload(&self, running: &Running) -> Result<Applied, String> {
         notify::reloading();
+        // Also where the configuration turns out to be wrong: whoever moved the file away waits for this.
+        let log = running.shared.log.clone();
+        if let Ok(Err(error)) = spawn_blocking(move || log.reopen()).await {
+            tracing::error!(%error, "cannot open `log.file` again, the old one is written on");
+        }
         let begun = clock::now();
         let result = reload::reload(&running.shared, self.config.clone()).await;
         match &result {
-            Ok(applied) => report(applied, clock::now().since(begun)),
+            Ok(applied) => {
+                report(applied, clock::now().since(begun));
+                // After the report, which a new level might hide.
+                let level = &running.shared.snapshot.load().config.log.level;
+                if let Err(error) = running.shared.log.control.follow(level) {
+                    tracing::error!(%error, "`log.level` stays as it was");
+                }
+            }
             Err(reason) => {
                 tracing::error!(%reason, "the new configuration is not used, the old one stays");
             }

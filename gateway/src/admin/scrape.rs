@@ -51,6 +51,6 @@ pub(super) fn live(shared: &Shared, now: Timestamp) -> Vec<MetricFamily> {
             live.certificate(&listen.address.to_string(), first as f64);
         }
     }
-    live.process(shared.requests.under_way(), "");
+    live.process(shared.requests.under_way(), shared.log.dropped(), "");
     live.gather()
 }

@@ -1,31 +1,21 @@
 //! `tokenweir serve`: the gateway until it is told to stop. SIGHUP reloads, SIGUSR2 hands over to a new process; SIGTERM
 //! and SIGINT finish the running requests, a second one stops at once.
 
-use std::{process::ExitCode, sync::mpsc, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::Level;
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
 
 use super::{ConfigFile, EX_CONFIG, EX_SOFTWARE, EX_UNAVAILABLE, check, complain};
 use crate::{
-    config::{
-        self, Compiled,
-        compiled::{Log, LogFormat},
-    },
+    config::{self, Compiled},
     hand_over::{Predecessor, Program, Successor},
+    log::Log,
     notify,
     orders::Desk,
     server::{self, Remembered, Running, sockets::Inherited},
     upkeep::{self, Upkeep},
 };
-
-/// For the last lines of the log; somebody who does not read it must not hold up a stop.
-const LAST_LINES: Duration = Duration::from_millis(100);
 
 /// What was there before this process.
 #[derive(Default)]
@@ -60,9 +50,12 @@ pub fn run(options: &ConfigFile, take_over: bool) -> anyhow::Result<ExitCode> {
         }
         Err(report) => return Ok(fail(estate.predecessor, EX_CONFIG, &report.to_string())),
     };
-    let _flushed_at_the_end = log_to_stdout(&config.log)?;
+    let (log, _flushed_at_the_end) = match Log::start(&config.log) {
+        Ok(started) => started,
+        Err(error) => return Ok(fail(estate.predecessor, EX_CONFIG, &error.to_string())),
+    };
     let runtime = runtime(config.threads)?;
-    let code = runtime.block_on(serve(options, config, program, estate))?;
+    let code = runtime.block_on(serve(options, config, program, estate, log))?;
     // Whatever is still running was cut by the drain's deadline; waiting for it would undo that.
     runtime.shutdown_background();
     Ok(code)
@@ -94,6 +87,7 @@ async fn serve(
     config: Compiled,
     program: Program,
     estate: Estate,
+    log: Log,
 ) -> anyhow::Result<ExitCode> {
     // Before anything else: SIGHUP and SIGUSR2 kill a process that has no handler.
     let (desk, orders) = Desk::new();
@@ -105,7 +99,7 @@ async fn serve(
         sockets,
         remembered,
     } = estate;
-    let mut running = match server::prepare(config, sockets, remembered, desk).await {
+    let mut running = match server::prepare(config, sockets, remembered, desk, log).await {
         Ok(running) => running,
         Err(error) => return Ok(fail(predecessor, EX_UNAVAILABLE, &error.to_string())),
     };
@@ -210,55 +204,4 @@ impl Stop {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Writes what is left of the log when it is dropped; by itself the guard waits a second for a reader that is stuck.
-struct LastLines(Option<WorkerGuard>);
-
-impl Drop for LastLines {
-    fn drop(&mut self) {
-        let guard = self.0.take();
-        let (written, done) = mpsc::channel::<()>();
-        std::thread::spawn(move || {
-            drop(guard);
-            drop(written);
-        });
-        let _ = done.recv_timeout(LAST_LINES);
-    }
-}
-
-/// Lines are written by a thread of their own from a bounded queue; when nobody reads them they are dropped, and
-/// requests are not slowed. The guard flushes when it is dropped.
-fn log_to_stdout(log: &Log) -> anyhow::Result<LastLines> {
-    let filter = EnvFilter::try_new(&log.level).context("`log.level`")?;
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(false);
-    // Below `info` the libraries log whole heads and bodies: keys and prompts. Only our own lines go that deep.
-    // Pingora's reader for the admin listener quotes a head it cannot read at any level; and what anybody can cause
-    // without a credential (a connection that says nothing, an odd handshake) is no error of ours.
-    let discreet = filter_fn(|metadata| {
-        let target = metadata.target();
-        let level = match target {
-            "pingora_core::apps::http_app" | "pingora_proxy" => return false,
-            _ if target.starts_with("gateway") => Level::TRACE,
-            _ if target.starts_with("rustls") => Level::ERROR,
-            _ => Level::INFO,
-        };
-        *metadata.level() <= level
-    });
-    match log.format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .finish()
-            .with(discreet)
-            .init(),
-        LogFormat::Text => builder.finish().with(discreet).init(),
-    }
-    Ok(LastLines(Some(guard)))
 }

@@ -73,7 +73,11 @@ impl Compiled {
             .collect();
         self.admin.clone_from(&running.admin);
         self.threads = running.threads;
-        self.log.clone_from(&running.log);
+        let level = std::mem::take(&mut self.log.level);
+        self.log = Log {
+            level,
+            ..running.log.clone()
+        };
     }
 }
 
@@ -115,11 +119,16 @@ pub struct Log {
     /// A `tracing` filter: `info`, `gateway=debug,warn`.
     pub level: String,
     pub format: LogFormat,
+    /// `None`: standard output.
+    pub file: Option<Arc<Path>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
     Json,
+    Logfmt,
     Text,
 }
 

@@ -73,7 +73,7 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
     process::listen(listen, &new.listen, &mut at_start, &mut at_once);
     process::admin(admin.as_ref(), new.admin.as_ref(), &mut at_start);
     at_start.key("threads", threads, &new.threads, words::plain);
-    process::log(log, &new.log, &mut at_start);
+    process::log(log, &new.log, &mut at_start, &mut at_once);
     at_once.key(
         "drain_timeout",
         drain_timeout,

@@ -24,7 +24,7 @@ pub mod table;
 
 use std::path::Path;
 
-pub use compile::{compile, is_safe_url};
+pub use compile::{compile, is_safe_url, log_level_problems};
 pub use compiled::Compiled;
 pub use diagnostics::{ConfigError, Diagnostic, Warning};
 pub use load::Report;

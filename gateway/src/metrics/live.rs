@@ -1,7 +1,7 @@
 //! Gauges that are read off live state when somebody looks: made anew for each scrape, so that what is configured no
 //! longer is shown no longer, and a request pays nothing for them.
 
-use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Registry, proto::MetricFamily};
+use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry, proto::MetricFamily};
 
 use super::family::{Description, families};
 
@@ -31,6 +31,8 @@ families! {
         key_set_age: GaugeVec = "tokenweir_key_set_age_seconds" ["issuer"];
         /// When the first of a listener's certificates expires, Unix time.
         certificate_expiry: GaugeVec = "tokenweir_certificate_expiry_timestamp_seconds" ["listener"];
+        /// Lines that were not logged because the log was not written as fast as they came.
+        log_lines_dropped: IntCounter = "tokenweir_log_lines_dropped_total";
         /// Requests under way.
         requests_in_flight: IntGauge = "tokenweir_requests_in_flight";
         /// 1 for the configuration in use.
@@ -144,7 +146,8 @@ impl Live {
         family.with_label_values(&[listener]).set(expiry);
     }
 
-    pub fn process(&self, requests: usize, config_hash: &str) {
+    pub fn process(&self, requests: usize, log_lines_dropped: u64, config_hash: &str) {
+        self.gauges.log_lines_dropped.inc_by(log_lines_dropped);
         let requests = i64::try_from(requests).unwrap_or(i64::MAX);
         self.gauges.requests_in_flight.set(requests);
         self.gauges.config.with_label_values(&[config_hash]).set(1);

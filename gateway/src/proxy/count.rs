@@ -10,6 +10,8 @@ use crate::{api::answer::Counted, clock::Timestamp};
 pub(super) struct Bill {
     /// Time that the gateway itself took.
     pub(super) overhead: Duration,
+    /// Of a stream: from the request's head to the first byte of the answer's body.
+    pub(super) to_first_token: Option<Duration>,
     pub(super) counted: Option<Counted>,
     /// In the configured currency, where there is a price.
     pub(super) cost: Option<f64>,
@@ -46,8 +48,10 @@ pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
     }
     if let (Some(_), Some(first_byte)) = (&ctx.answer.tap, ctx.answer.first_byte) {
         let tokens = bill.counted.filter(|counted| !counted.estimated);
+        let to_first = first_byte.since(ctx.started);
+        bill.to_first_token = Some(to_first);
         snapshot.pools[pool].member(served.place).metrics.stream(
-            first_byte.since(ctx.started),
+            to_first,
             now.since(first_byte),
             tokens.map_or(0, |counted| counted.usage.completion),
         );

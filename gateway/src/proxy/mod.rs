@@ -2,6 +2,7 @@
 //! way: each hook calls one function of the file named after its concern. Decisions are made in `policy`, on
 //! values; here they are carried out.
 
+mod access;
 mod admit;
 mod answer;
 mod attempt;
@@ -30,7 +31,7 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, Session};
 
 use self::context::RequestContext;
 pub use self::{body::BufferPool, context::Requests};
-use crate::{clock, metrics::Metrics, snapshot::Snapshot};
+use crate::{clock, log::Log, metrics::Metrics, snapshot::Snapshot};
 
 /// The gateway as pingora runs it.
 #[derive(Clone)]
@@ -40,17 +41,24 @@ pub struct Gateway {
     /// Memory for request bodies, shared by all requests.
     buffers: BufferPool,
     requests: Requests,
+    log: Log,
 }
 
 impl Gateway {
     #[must_use]
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, metrics: Metrics, requests: Requests) -> Self {
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        metrics: Metrics,
+        requests: Requests,
+        log: Log,
+    ) -> Self {
         let buffers = BufferPool::new(metrics.buffered_bytes().clone());
         Self {
             snapshot,
             metrics,
             buffers,
             requests,
+            log,
         }
     }
 }

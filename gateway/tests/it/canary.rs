@@ -1,5 +1,5 @@
 //! Secrets stay where they belong. Every secret that the gateway holds or is shown is a word found nowhere else; after
-//! every fault, every kind of refusal, a reload, a refused reload and a hand-over at log level `debug`, each is looked
+//! every fault, every kind of refusal, a reload, a refused reload and a hand-over at log levels `trace` and `debug`, each is looked
 //! for in everything that came out.
 
 use std::{fs::File, time::Duration};
@@ -283,6 +283,8 @@ fn faults() -> Vec<Action> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_secret_comes_out_whatever_goes_wrong() {
     let mut world = World::start().await;
+    // The deepest level there is, and while it runs.
+    world.gateway.reload(&[("level: debug", "level: trace")]);
     world.ask_as_everybody().await;
     assert!(
         world

@@ -13,6 +13,8 @@ mod config;
 // How the gateway shows itself to providers.
 mod credentials;
 mod edges;
+// What operators read afterwards.
+mod logs;
 // What happens over many requests.
 mod failover;
 // One table of everything that can go wrong with one request.

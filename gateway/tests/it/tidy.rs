@@ -18,6 +18,7 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
         &[
             "auth/files.rs",
             "config/load.rs",
+            "log/output.rs",
             "server/sockets.rs",
             "server/tls/files.rs",
         ],
@@ -27,6 +28,7 @@ const ONLY_IN: [(&str, &[&str]); 8] = [
         &[
             "auth/files.rs",
             "config/load.rs",
+            "log/output.rs",
             "server/sockets.rs",
             "server/tls/files.rs",
         ],

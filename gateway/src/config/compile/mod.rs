@@ -16,6 +16,7 @@ mod tokens;
 mod traces;
 mod url;
 
+pub use process::log_level_problems;
 pub use url::is_safe_url;
 
 use super::{

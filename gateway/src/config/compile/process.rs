@@ -188,25 +188,62 @@ pub(super) fn limits(raw: &Raw, diagnostics: &mut Diagnostics) -> Limits {
 }
 
 pub(super) fn log(raw: &Raw, diagnostics: &mut Diagnostics) -> Log {
+    let at = At::ROOT.key("log");
     let raw = raw.log.as_ref();
     let level = raw
         .and_then(|log| log.level.as_deref())
         .unwrap_or(LOG_LEVEL);
-    for directive in level.split(',').map(str::trim) {
-        let word = directive
-            .rsplit_once('=')
-            .map_or(directive, |(_, word)| word);
-        if !LOG_LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
-            let at = At::ROOT.key("log");
-            diagnostics.error(at.key("level"), suggest::unknown("level", word, LOG_LEVELS));
-        }
+    for problem in log_level_problems(level) {
+        diagnostics.error(at.key("level"), problem);
     }
     let format = match raw.and_then(|log| log.format) {
+        Some(RawLogFormat::Auto) | None => LogFormat::Auto,
+        Some(RawLogFormat::Json) => LogFormat::Json,
+        Some(RawLogFormat::Logfmt) => LogFormat::Logfmt,
         Some(RawLogFormat::Text) => LogFormat::Text,
-        Some(RawLogFormat::Json) | None => LogFormat::Json,
     };
+    let file = raw.and_then(|log| log.file.as_deref());
+    if file.is_some_and(|path| !path.is_absolute()) {
+        diagnostics.error(
+            at.key("file"),
+            "expected an absolute path, for example `/var/log/tokenweir/tokenweir.log`",
+        );
+    }
     Log {
         level: level.to_owned(),
         format,
+        file: file.map(Arc::from),
     }
+}
+
+/// Everything that is wrong with a filter of the log: `info`, `warn,gateway=debug`.
+#[must_use]
+pub fn log_level_problems(filter: &str) -> Vec<String> {
+    let problem = |directive: &str| {
+        let (module, level) = match directive.rsplit_once('=') {
+            Some((module, level)) => (Some(module), level),
+            None => (None, directive),
+        };
+        let is_level = LOG_LEVELS.contains(&level.to_ascii_lowercase().as_str());
+        let is_module = |module: &str| {
+            let mut bytes = module.bytes();
+            !module.is_empty()
+                && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte))
+        };
+        if !is_level {
+            Some(suggest::unknown("level", level, LOG_LEVELS))
+        } else if !module.is_none_or(is_module) {
+            let module = module.unwrap_or_default();
+            Some(format!(
+                "`{module}` is not the name of a module, expected for example `gateway`"
+            ))
+        } else {
+            None
+        }
+    };
+    filter
+        .split(',')
+        .map(str::trim)
+        .filter_map(problem)
+        .collect()
 }

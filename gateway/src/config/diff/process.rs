@@ -83,15 +83,32 @@ pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, lines: &mut Lines)
     };
     let Admin { address, socket } = old;
     lines.key("admin.address", address, &new.address, words::plain);
-    let shown = |path: &Arc<Path>| path.display().to_string();
-    let (socket, new) = (socket.as_ref().map(shown), new.socket.as_ref().map(shown));
-    lines.key("admin.socket", &socket, &new, words::or("none"));
+    lines.key(
+        "admin.socket",
+        &shown(socket.as_ref()),
+        &shown(new.socket.as_ref()),
+        words::or("none"),
+    );
 }
 
-pub(super) fn log(old: &Log, new: &Log, lines: &mut Lines) {
-    let Log { level, format } = old;
-    lines.key("log.level", level, &new.level, words::plain);
-    lines.key("log.format", format, &new.format, words::format);
+pub(super) fn log(old: &Log, new: &Log, at_start: &mut Lines, at_once: &mut Lines) {
+    let Log {
+        level,
+        format,
+        file,
+    } = old;
+    at_once.key("log.level", level, &new.level, words::plain);
+    at_start.key("log.format", format, &new.format, words::format);
+    at_start.key(
+        "log.file",
+        &shown(file.as_ref()),
+        &shown(new.file.as_ref()),
+        words::or("none"),
+    );
+}
+
+fn shown(path: Option<&Arc<Path>>) -> Option<String> {
+    path.map(|path| path.display().to_string())
 }
 
 pub(super) fn limits(old: &Limits, new: &Limits, lines: &mut Lines) {

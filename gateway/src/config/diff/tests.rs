@@ -227,12 +227,12 @@ fn an_open_gateway_loses_a_model_for_everybody_in_one_line() {
 
 #[test]
 fn a_diff_travels_as_json() {
-    let new = compiled(&BASE.replace("level: info", "level: warn")).unwrap();
+    let new = compiled(&BASE.replace("level: info", "format: text")).unwrap();
     let diff = check(&compiled(BASE).unwrap(), &new);
     let json = serde_json::to_string(&diff).unwrap();
     assert_eq!(
         json,
-        r#"{"changes":[{"text":"log.level info → warn: needs restart","needs_restart":true}],"consequences":[]}"#
+        r#"{"changes":[{"text":"log.format auto → text: needs restart","needs_restart":true}],"consequences":[]}"#
     );
     assert_eq!(serde_json::from_str::<Diff>(&json).unwrap(), diff);
 }

@@ -99,7 +99,9 @@ pub(super) fn balance(balance: &Balance) -> String {
 
 pub(super) fn format(format: &LogFormat) -> String {
     match format {
+        LogFormat::Auto => "auto",
         LogFormat::Json => "json",
+        LogFormat::Logfmt => "logfmt",
         LogFormat::Text => "text",
     }
     .to_owned()

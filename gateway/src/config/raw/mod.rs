@@ -122,16 +122,20 @@ pub(super) struct RawLog {
     /// `error`, `warn`, `info`, `debug`, `trace` or `off`; also by module: `warn,gateway=debug`.
     #[schemars(extend("default" = "info"))]
     pub(super) level: Option<String>,
-    /// JSON for machines, text for people.
-    #[schemars(extend("default" = "json"))]
+    /// JSON or logfmt for machines, text for people; `auto` is text on a terminal and JSON elsewhere.
+    #[schemars(extend("default" = "auto"))]
     pub(super) format: Option<RawLogFormat>,
+    /// Absolute path of a file that lines are appended to, in place of standard output. A reload opens it again.
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub(super) enum RawLogFormat {
+    Auto,
     Json,
+    Logfmt,
     Text,
 }
 

@@ -29,7 +29,7 @@ async fn a_reload_says_what_changed_and_loses_no_state_and_no_stream() {
         .reload(&[("gpt-4o-mini: {}", weight), ("level: info", "level: debug")]);
     let logged = fleet.gateway.logged();
     for line in [
-        "log.level info → debug: needs restart",
+        "log.level info → debug",
         "aoi-2.gpt-4o-mini weight 1 → 7",
         "aoi-3.gpt-4o-mini weight 1 → 7",
     ] {
@@ -47,6 +47,8 @@ async fn a_reload_says_what_changed_and_loses_no_state_and_no_stream() {
     );
     finish(upstream).await;
     assert_whole(running).await;
+    // Said at the new level only.
+    fleet.gateway.forgets_the_old_configuration();
 }
 
 #[tokio::test(flavor = "multi_thread")]
