@@ -95,7 +95,9 @@ async fn one_request_is_seen_from_every_side() {
     // As long as it lives, so does its connection.
     let client = client();
     let request = client.post(fleet.chat_url("gpt-4o")).header("api-key", KEY);
-    assert_eq!(request.body(CHAT).send().await.unwrap().status(), 200);
+    let answer = request.body(CHAT).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.unwrap();
     // It is counted when its line has been written.
     fleet.gateway.next_access();
     let stats = fleet.aoi(1).counts("gpt-4o");
