@@ -18,7 +18,7 @@ use gateway::{
     clock::Timestamp,
     config::client_key::{format_key_hash, key_hash},
     course::{Course, End},
-    policy::{outcome::Outcome, retry::Verdict},
+    policy::{outcome::Outcome, reason::Service, retry::Verdict},
     pool::{Place, Pool},
 };
 use http::{Method, Uri};
@@ -105,9 +105,11 @@ fn admit<'a>(
 }
 
 impl Request<'_> {
-    fn serves(&self, endpoint: usize) -> bool {
-        let kind = self.world.snapshot.upstreams[endpoint].endpoint.kind;
-        url_form(kind, self.target.operation, self.target.shape).is_some()
+    fn serves(&self, endpoint: usize) -> Service {
+        let upstream = &self.world.snapshot.upstreams[endpoint];
+        let (operation, shape) = (self.target.operation, self.target.shape);
+        let offered = url_form(upstream.endpoint.kind, operation, shape).is_some();
+        upstream.service(offered, true, self.now)
     }
 
     /// What goes to the deployment.
@@ -133,7 +135,12 @@ impl Request<'_> {
     }
 
     fn begin(&self) -> Course {
-        Course::first(self.pool, |endpoint| self.serves(endpoint), self.now).expect("all are well")
+        let mut course = Course::default();
+        let serves = |endpoint| self.serves(endpoint);
+        course
+            .choose_first(self.pool, serves, self.now)
+            .expect("all are well");
+        course
     }
 
     /// The next attempt, answered with 200.

@@ -1,5 +1,5 @@
 //! Measures which deployment a pure selection takes out of one priority group, and smooth weighted round robin
-//! among those that are left. Not measured: where standings come from (see `decision`), locks, contention.
+//! among those that are left. Not measured: where reasons come from (see `decision`), locks, contention.
 
 use std::hint::black_box;
 
@@ -9,7 +9,8 @@ use gateway::{
     policy::{
         balance::SmoothRoundRobin,
         cause::Cause,
-        select::{Group, Selection, Standing, select},
+        reason::Reason,
+        select::{Group, Selection, select},
     },
 };
 
@@ -21,23 +22,20 @@ impl Group for Weights {
     }
 }
 
-const COOLING: Standing = Standing::Cooling {
+const COOLING: Reason = Reason::CoolingDown {
     until: Timestamp::from_micros(60_000_000),
     cause: Cause::Throttled,
 };
 
 fn selection(c: &mut Criterion) {
     let mut bench = c.benchmark_group("selection");
-    for (name, every_second) in [
-        ("all ready", Standing::Ready),
-        ("half cooling down", COOLING),
-    ] {
+    for (name, every_second) in [("all ready", Reason::Ready), ("half cooling down", COOLING)] {
         for members in [3, 10, 100] {
             let groups = [Weights((1..=members).collect())];
-            let standings: Vec<Standing> = (0..members)
+            let reasons: Vec<Reason> = (0..members)
                 .map(|member| {
                     if member % 2 == 0 {
-                        Standing::Ready
+                        Reason::Ready
                     } else {
                         every_second
                     }
@@ -48,7 +46,7 @@ fn selection(c: &mut Criterion) {
                 b.iter(|| {
                     let chosen = select(
                         black_box(&groups),
-                        |_, member| standings[member],
+                        |_, member| reasons[member],
                         black_box(50),
                     );
                     match chosen {

@@ -1,34 +1,100 @@
-//! The operators' own listeners: is the gateway alive, can it serve, what is the state of each deployment, and
-//! the metrics. Whoever reaches the address reads and changes nothing; the unix socket also takes orders. Its words
-//! for states are those of the console.
+//! The operators' own listeners: is the gateway alive, can it serve, what is the state of each deployment, why does a
+//! request go where it goes. The unix socket may do everything; on the address everybody reads and nobody changes
+//! anything, unless a token is configured: then who shows it reads, and switches endpoints. Nothing is decided by a
+//! cookie, so no web page can act in an operator's name. The words for states are those of the console.
 
+mod configuration;
+mod events;
+mod explain;
 mod identity;
+mod level;
+mod moment;
 mod orders;
+mod readiness;
+mod route;
 mod scrape;
+mod status;
+mod switches;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, Response, StatusCode};
-use pingora::{apps::http_app::ServeHttp, protocols::http::ServerSession};
-use serde::Serialize;
-use tokio::sync::watch;
-
-use self::identity::Identity;
-use crate::{
-    clock::{self, Timestamp},
-    orders::Desk,
-    policy::select::Standing,
-    pool::{Condition, Place, Pool},
-    server::Shared,
-    snapshot::Snapshot,
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora::{
+    apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream},
+    http::ResponseHeader,
+    protocols::http::ServerSession,
+    server::ShutdownWatch,
 };
+use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use self::{
+    identity::Identity,
+    moment::Moment,
+    readiness::Readiness,
+    route::{Deed, Page, Route},
+};
+use crate::{orders::Desk, secret::Secret, server::Shared};
+
+/// Seconds that an idle connection is kept.
+const KEEP_ALIVE_SECS: u64 = 60;
+/// Each of them has the whole status written once a second.
+const EVENT_STREAMS_MAX: usize = 32;
 
 pub struct Admin {
     shared: Arc<Shared>,
     stopping: watch::Receiver<bool>,
-    /// Where orders are given; `None` on a listener that changes nothing.
+    /// Where orders are given; `None` on the address.
     desk: Option<Desk>,
+    event_streams: Arc<Semaphore>,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Authority {
+    /// Whoever may open the socket.
+    Everything,
+    /// Showed the token: reads, and switches endpoints.
+    Operates,
+    /// There is no token to show.
+    Reads,
+    Nothing,
+}
+
+enum Answer {
+    Whole(Whole),
+    Events(OwnedSemaphorePermit),
+}
+
+struct Whole {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+}
+
+impl Whole {
+    fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self {
+                status,
+                content_type: "application/json",
+                body: body.into(),
+            },
+            Err(error) => Self::refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
+    }
+
+    fn refusal(status: StatusCode, reason: &str) -> Self {
+        Self {
+            status,
+            content_type: "application/json",
+            body: json!({ "reason": reason }).to_string().into(),
+        }
+    }
 }
 
 impl Admin {
@@ -38,202 +104,206 @@ impl Admin {
             shared,
             stopping,
             desk,
+            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
         }
     }
 
-    fn answer(&self, path: &str) -> (StatusCode, &'static str, String) {
-        let snapshot = self.shared.snapshot.load();
-        let now = clock::now();
-        let json = |status, value: String| (status, "application/json", value);
-        match path {
-            "/healthz" => json(StatusCode::OK, r#"{"status":"alive"}"#.to_owned()),
-            "/readyz" => {
-                let readiness = Readiness::of(&snapshot, *self.stopping.borrow(), now);
+    async fn answer(&self, session: &mut ServerSession) -> Answer {
+        let authority = self.authority(session);
+        let request = session.req_header();
+        let refused = |status, reason: &str| Answer::Whole(Whole::refusal(status, reason));
+        match route::route(&request.method, request.uri.path()) {
+            Route::Page(page) if page.is_public() || authority != Authority::Nothing => {
+                self.page(page, request.uri.query())
+            }
+            _ if authority == Authority::Nothing => refused(
+                StatusCode::UNAUTHORIZED,
+                "show the token of `admin.token`: authorization: Bearer …",
+            ),
+            Route::Deed(deed) => Answer::Whole(self.deed(deed, authority, session).await),
+            // Also a path that is none: here nothing is changed.
+            _ if request.method == Method::POST && authority == Authority::Reads => {
+                refused(StatusCode::FORBIDDEN, READS_ONLY)
+            }
+            Route::Page(_) | Route::WrongMethod => refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "there is no such method of this path",
+            ),
+            Route::Nothing => refused(StatusCode::NOT_FOUND, &route::listed()),
+        }
+    }
+
+    fn page(&self, page: Page, query: Option<&str>) -> Answer {
+        let shared = &*self.shared;
+        let snapshot = shared.snapshot.load();
+        let moment = Moment::read();
+        let draining = *self.stopping.borrow();
+        Answer::Whole(match page {
+            Page::Healthz => Whole::json(StatusCode::OK, &json!({ "status": "alive" })),
+            Page::Readyz => {
+                let readiness = Readiness::of(&snapshot, draining, moment.now);
                 let status = if readiness.ready {
                     StatusCode::OK
                 } else {
                     StatusCode::SERVICE_UNAVAILABLE
                 };
-                json(
-                    status,
-                    serde_json::to_string(&readiness).unwrap_or_default(),
-                )
+                Whole::json(status, &readiness)
             }
-            "/status" => {
-                let status = status(&snapshot, now);
-                json(
-                    StatusCode::OK,
-                    serde_json::to_string(&status).unwrap_or_default(),
-                )
+            Page::Status => {
+                let status = status::Status::of(shared, &snapshot, draining, moment);
+                Whole::json(StatusCode::OK, &status)
             }
-            "/identity" => {
-                let identity = Identity::of(&self.shared, now, clock::unix_now());
-                json(
-                    StatusCode::OK,
-                    serde_json::to_string(&identity).unwrap_or_default(),
-                )
+            Page::Explain => match explain::explain(&snapshot, query, moment) {
+                Ok(explained) => Whole::json(StatusCode::OK, &explained),
+                Err((status, reason)) => Whole::refusal(status, &reason),
+            },
+            Page::Config => {
+                let shown = configuration::Shown::of(shared, &snapshot);
+                Whole::json(StatusCode::OK, &shown)
             }
-            "/metrics" => (
-                StatusCode::OK,
-                "text/plain; version=0.0.4",
-                self.shared.metrics.render(scrape::live(&self.shared, now)),
-            ),
-            _ => json(
-                StatusCode::NOT_FOUND,
-                r#"{"error":"not found; there are /healthz, /readyz, /status, /identity and /metrics"}"#
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let ordered = match &self.desk {
-            Some(desk) => orders::answer(desk, session).await,
-            None => None,
-        };
-        let request = session.req_header();
-        let reads = matches!(request.method, Method::GET | Method::HEAD);
-        let (status, content_type, body) = if let Some((status, body)) = ordered {
-            (status, "application/json", body)
-        } else if reads {
-            self.answer(request.uri.path())
-        } else {
-            let body =
-                r#"{"error":"only GET; orders are taken on the socket `admin.socket`"}"#.to_owned();
-            (StatusCode::METHOD_NOT_ALLOWED, "application/json", body)
-        };
-        let mut response = Response::new(body.into_bytes());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static(content_type),
-        );
-        headers.insert(
-            http::header::CACHE_CONTROL,
-            http::HeaderValue::from_static("no-store"),
-        );
-        let length = response.body().len();
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_LENGTH, length.into());
-        response
-    }
-}
-
-/// Whether a balancer in front should send requests here.
-#[derive(Serialize)]
-struct Readiness<'a> {
-    ready: bool,
-    draining: bool,
-    /// Models that nobody can serve at this moment.
-    unserved: Vec<&'a str>,
-}
-
-impl<'a> Readiness<'a> {
-    fn of(snapshot: &'a Snapshot, draining: bool, now: Timestamp) -> Self {
-        let usable = |pool: &&Pool| {
-            pool.places()
-                .any(|place| is_usable(snapshot, pool, place, now))
-        };
-        let unserved: Vec<&str> = snapshot
-            .pools
-            .iter()
-            .filter(|pool| !usable(pool))
-            .map(|pool| pool.model.name.as_str())
-            .collect();
-        Self {
-            ready: !draining && unserved.len() < snapshot.pools.len(),
-            draining,
-            unserved,
-        }
-    }
-}
-
-/// Nothing to show to the endpoint: a token was never had, or has expired.
-const NO_CREDENTIAL: Condition = Condition {
-    state: "error",
-    reason: Some("credential"),
-    until: None,
-};
-
-fn is_usable(snapshot: &Snapshot, pool: &Pool, place: Place, now: Timestamp) -> bool {
-    pool.weight(place) > 0
-        && snapshot.upstreams[pool.member(place).endpoint]
-            .shown
-            .is_ready(now)
-        && matches!(
-            pool.standing(place, now),
-            Standing::Ready | Standing::Recovering { .. }
-        )
-}
-
-#[derive(Serialize)]
-struct PoolStatus<'a> {
-    model: &'a str,
-    deployments: Vec<DeploymentStatus<'a>>,
-}
-
-#[derive(Serialize)]
-struct DeploymentStatus<'a> {
-    endpoint: &'a str,
-    region: Option<&'a str>,
-    deployment: &'a str,
-    priority: u32,
-    weight: u32,
-    /// `healthy`, `throttling`, `error`, `recovering` or `disabled`.
-    state: &'static str,
-    /// Why it is not healthy.
-    reason: Option<&'static str>,
-    /// How long it will stay so, seconds.
-    seconds_left: Option<f64>,
-    in_flight: u32,
-}
-
-fn status(snapshot: &Snapshot, now: Timestamp) -> Vec<PoolStatus<'_>> {
-    snapshot
-        .pools
-        .iter()
-        .map(|pool| PoolStatus {
-            model: pool.model.name.as_str(),
-            deployments: pool
-                .places()
-                .map(|place| deployment(snapshot, pool, place, now))
-                .collect(),
+            Page::Events => match self.event_streams.clone().try_acquire_owned() {
+                Ok(permit) => return Answer::Events(permit),
+                Err(_) => Whole::refusal(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "as many streams of events as are allowed are open",
+                ),
+            },
+            Page::Identity => {
+                let identity = Identity::of(shared, moment.now, moment.unix_now);
+                Whole::json(StatusCode::OK, &identity)
+            }
+            Page::Metrics => Whole {
+                status: StatusCode::OK,
+                content_type: "text/plain; version=0.0.4",
+                body: shared
+                    .metrics
+                    .render(scrape::live(shared, &snapshot, moment))
+                    .into(),
+            },
+            Page::Log => level::shown(&shared.log),
+            Page::OpenApi => Whole {
+                status: StatusCode::OK,
+                content_type: "application/json",
+                body: Bytes::from_static(route::OPENAPI.as_bytes()),
+            },
         })
-        .collect()
+    }
+
+    async fn deed(&self, deed: Deed, authority: Authority, session: &mut ServerSession) -> Whole {
+        match (deed, authority, &self.desk) {
+            (Deed::Order(order), Authority::Everything, Some(desk)) => {
+                orders::answer(order, desk, session).await
+            }
+            (Deed::Order(_), _, _) => Whole::refusal(
+                StatusCode::FORBIDDEN,
+                "taken only on the socket `admin.socket`",
+            ),
+            (Deed::Switch { endpoint, to }, Authority::Everything | Authority::Operates, _) => {
+                switches::turn(&self.shared, &endpoint, to, session)
+            }
+            (Deed::Level, Authority::Everything | Authority::Operates, _) => {
+                level::change(&self.shared.log, session).await
+            }
+            (Deed::Switch { .. } | Deed::Level, Authority::Reads | Authority::Nothing, _) => {
+                Whole::refusal(StatusCode::FORBIDDEN, READS_ONLY)
+            }
+        }
+    }
+
+    fn authority(&self, session: &ServerSession) -> Authority {
+        if self.desk.is_some() {
+            return Authority::Everything;
+        }
+        let snapshot = self.shared.snapshot.load();
+        let admin = snapshot.config.admin.as_ref();
+        match admin.and_then(|admin| admin.token.as_ref()) {
+            None => Authority::Reads,
+            Some(token) if shows(session, token) => Authority::Operates,
+            Some(_) => Authority::Nothing,
+        }
+    }
 }
 
-fn deployment<'a>(
-    snapshot: &'a Snapshot,
-    pool: &'a Pool,
-    place: Place,
-    now: Timestamp,
-) -> DeploymentStatus<'a> {
-    let member = pool.member(place);
-    let upstream = &snapshot.upstreams[member.endpoint];
-    let endpoint = &upstream.endpoint;
-    let Condition {
-        state,
-        reason,
-        until,
-    } = if upstream.shown.is_ready(now) {
-        pool.condition(place, now)
-    } else {
-        NO_CREDENTIAL
+const READS_ONLY: &str =
+    "this address only reads: use the socket `admin.socket`, or configure `admin.token`";
+
+/// The hashes are compared, in a time that depends on nothing, so that none tells anything about the token.
+fn shows(session: &ServerSession, token: &Secret) -> bool {
+    let headers = &session.req_header().headers;
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(shown), None) = (shown.next(), shown.next()) else {
+        return false;
     };
-    DeploymentStatus {
-        endpoint: endpoint.name.as_str(),
-        region: endpoint.region.as_deref(),
-        deployment: member.deployment.as_str(),
-        priority: pool.tiers[place.tier].priority,
-        weight: pool.weight(place),
-        state,
-        reason,
-        seconds_left: until.map(|until| until.since(now).as_secs_f64()),
-        in_flight: member.state.in_flight(),
+    let Some((scheme, shown)) = shown.to_str().ok().and_then(|text| text.split_once(' ')) else {
+        return false;
+    };
+    let (shown, token) = (
+        Sha256::digest(shown.trim_ascii()),
+        Sha256::digest(token.expose()),
+    );
+    let difference = shown
+        .iter()
+        .zip(&token)
+        .fold(0, |difference, (shown, token)| difference | (shown ^ token));
+    scheme.eq_ignore_ascii_case("bearer") && difference == 0
+}
+
+/// Pingora's `ServeHttp` can only answer at once; otherwise this does the same.
+#[async_trait]
+impl HttpServerApp for Admin {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        // What cannot be read is quoted nowhere.
+        if !session.read_request().await.ok()? {
+            return None;
+        }
+        let keep = (!*shutdown.borrow()).then_some(KEEP_ALIVE_SECS);
+        session.set_keepalive(keep);
+        match self.answer(&mut session).await {
+            Answer::Whole(whole) => write(&mut session, whole).await,
+            Answer::Events(_permit) => {
+                let page = || {
+                    let snapshot = self.shared.snapshot.load();
+                    let draining = *self.stopping.borrow();
+                    let status =
+                        status::Status::of(&self.shared, &snapshot, draining, Moment::read());
+                    serde_json::to_string(&status).unwrap_or_default()
+                };
+                events::stream(&mut session, page, shutdown.clone()).await
+            }
+        }
+        .ok()?;
+        let settings = HttpPersistentSettings::for_session(&session);
+        let reusable = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
     }
+}
+
+async fn write(session: &mut ServerSession, whole: Whole) -> pingora::Result<()> {
+    let Whole {
+        status,
+        content_type,
+        body,
+    } = whole;
+    let mut head = head(status, content_type)?;
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    if status == StatusCode::UNAUTHORIZED {
+        head.insert_header(header::WWW_AUTHENTICATE, "Bearer")?;
+    }
+    session.write_response_header(Box::new(head)).await?;
+    if session.req_header().method == Method::HEAD {
+        return Ok(());
+    }
+    session.write_response_body(body, true).await
+}
+
+fn head(status: StatusCode, content_type: &'static str) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(8))?;
+    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    Ok(head)
 }

@@ -3,7 +3,10 @@
 mod ask;
 pub mod check;
 pub mod demo;
+pub mod endpoint;
+pub mod explain;
 pub mod keys;
+pub mod level;
 pub mod manual;
 pub mod reload;
 pub mod schema;
@@ -95,8 +98,15 @@ pub enum Mode {
     Upgrade(Socket),
     /// Print the state of every deployment of the running gateway
     Status(Socket),
+    /// Print or change how much the running gateway logs
+    LogLevel(level::Options),
     /// Watch the running gateway in the terminal, and switch its endpoints
     Top(top::Options),
+    /// Print why requests for a model go where they go, and what speaks against the others
+    Explain(explain::Options),
+    /// Take an endpoint of the running gateway out, and back in
+    #[command(subcommand)]
+    Endpoint(endpoint::Command),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make keys for clients

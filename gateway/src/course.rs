@@ -15,15 +15,17 @@ use crate::{
     policy::{
         cause::Cause,
         outcome::Outcome,
+        reason::Service,
         retry::{Situation, Stop, Verdict, decide},
         select::{Blocked, Standing},
     },
-    pool::{Pick, Place, Pool, Wanted},
+    pool::{Chosen, Decision, Pick, Place, Pool, Wanted},
     state::{Changed, Lease},
 };
 
 /// How often one attempt may find its kept-alive connection dead.
 const STALE_MAX: u8 = 1;
+const SWITCHING_PROTOCOLS: u16 = 101;
 /// A connection that breaks later than this after the request was sent was at work on it.
 const STALE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -35,6 +37,8 @@ pub struct Course {
     pub history: SmallVec<[Tried; 2]>,
     /// Why there is no further attempt.
     pub stopped: Option<Stop>,
+    /// Of the last pick.
+    pub decision: Decision,
     next: Option<Pick>,
     current: Option<Attempt>,
     /// Failures that wait for the end of the request.
@@ -47,6 +51,7 @@ struct Attempt {
     place: Place,
     lease: Lease,
     started: Timestamp,
+    first_byte: Option<Timestamp>,
     status: Option<u16>,
     stale: u8,
     /// Sent again with the other of two keys.
@@ -127,28 +132,29 @@ impl Course {
     ///
     /// # Errors
     /// Why nobody can be asked.
-    pub fn first<F: Fn(usize) -> bool>(
+    pub fn choose_first<F: Fn(usize) -> Service>(
+        &mut self,
         pool: &Pool,
         serves: F,
         now: Timestamp,
-    ) -> Result<Self, Blocked> {
+    ) -> Result<(), Blocked> {
         pool.state.deposit(now);
         let wanted = Wanted {
             tried: &[],
             serves,
             now,
         };
-        let pick = pool.pick(&wanted).or_else(|blocked| {
+        let pick = pool.pick(&wanted, &mut self.decision).or_else(|blocked| {
             // Everything is cooling down. One request a second finds out whether it still must, and its
             // answer is the provider's own.
             let may = blocked.soonest.is_some() && pool.state.try_let_through(now);
-            let preferred = may.then(|| pool.preferred(&wanted.serves)).flatten();
-            preferred.ok_or(blocked)
+            let preferred = may.then(|| pool.preferred(&wanted)).flatten();
+            let preferred = preferred.ok_or(blocked)?;
+            self.decision.chosen = Chosen::LetThrough(pool.tiers[preferred.place.tier].priority);
+            Ok(preferred)
         })?;
-        Ok(Self {
-            next: Some(pick),
-            ..Self::default()
-        })
+        self.next = Some(pick);
+        Ok(())
     }
 
     /// Begins the attempt that was chosen; one that goes on (on a fresh connection) stays the same. Returns its
@@ -160,6 +166,7 @@ impl Course {
                 place,
                 lease,
                 started: now,
+                first_byte: None,
                 status: None,
                 stale: 0,
                 other_key: false,
@@ -184,6 +191,13 @@ impl Course {
     pub fn answered(&mut self, status: u16) {
         if let Some(attempt) = &mut self.current {
             attempt.status = Some(status);
+        }
+    }
+
+    /// The first byte of its body has come.
+    pub fn first_byte(&mut self, now: Timestamp) {
+        if let Some(attempt) = &mut self.current {
+            attempt.first_byte.get_or_insert(now);
         }
     }
 
@@ -238,7 +252,7 @@ impl Course {
     }
 
     /// The attempt under way has failed. Records that, and chooses the next one if there is to be one.
-    pub fn ended<F: Fn(usize) -> bool>(
+    pub fn ended<F: Fn(usize) -> Service>(
         &mut self,
         pool: &Pool,
         end: &End,
@@ -332,12 +346,17 @@ impl Course {
             started: attempt.started,
             ended: now,
         };
-        let metrics = &pool.member(attempt.place).metrics;
-        metrics.attempt(cause, tried.took());
+        let member = pool.member(attempt.place);
+        member.metrics.attempt(cause, tried.took());
+        // How long a tunnel is held says nothing about who holds its other end.
+        if cause.is_none() && status != Some(SWITCHING_PROTOCOLS) {
+            let first_byte = attempt.first_byte.map(|at| at.since(attempt.started));
+            member.state.reading.served(first_byte, tried.took());
+        }
         self.history.push(tried);
     }
 
-    fn follow<F: Fn(usize) -> bool>(
+    fn follow<F: Fn(usize) -> Service>(
         &mut self,
         pool: &Pool,
         end: &End,
@@ -353,6 +372,7 @@ impl Course {
             out_of_time: end.out_of_time,
         };
         let mut next = None;
+        let mut decision = None;
         let verdict = decide(
             &situation,
             || {
@@ -361,11 +381,16 @@ impl Course {
                     serves,
                     now,
                 };
-                next = pool.pick(&wanted).ok();
+                let decision = decision.insert(Decision::default());
+                next = pool.pick(&wanted, decision).ok();
                 next.is_some()
             },
             || pool.state.withdraw(&pool.model.retry, now),
         );
+        // Whoever was picked and may not be asked after all was not decided for.
+        if let Some(decision) = decision.filter(|_| verdict == Verdict::Retry || next.is_none()) {
+            self.decision = decision;
+        }
         self.next = next.filter(|_| verdict == Verdict::Retry);
         verdict
     }

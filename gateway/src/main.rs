@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use gateway::cli::{
-    Arguments, Mode, check, demo, keys, manual, reload, schema, serve, status, top, upgrade,
+    Arguments, Mode, check, demo, endpoint, explain, keys, level, manual, reload, schema, serve,
+    status, top, upgrade,
 };
 
 /// About a fifth less CPU per request than glibc's allocator, measured on a proxied request.
@@ -23,7 +24,10 @@ fn main() -> ExitCode {
         Mode::Upgrade(options) => upgrade::run(&options),
         Mode::Status(options) => status::run(&options),
         Mode::Top(options) => top::run(&options),
+        Mode::Explain(options) => explain::run(&options),
+        Mode::Endpoint(command) => endpoint::run(&command),
         Mode::Schema => schema::run(),
+        Mode::LogLevel(options) => level::run(&options),
         Mode::Keys(command) => keys::run(&command),
         Mode::Demo(options) => demo::run(&options),
         Mode::Completions(options) => manual::completions(&options),

@@ -1,7 +1,7 @@
 //! What an operator can ask a running gateway for, and the desk where it is asked. Orders come from signals and from
 //! the admin socket; `upkeep` carries them out, one after the other.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +33,24 @@ pub struct Applied {
     pub diff: Diff,
     /// What is doubtful in the new configuration.
     pub warnings: Vec<String>,
+}
+
+impl Applied {
+    /// What changed, line by line.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let changes = self.diff.changes.iter();
+        changes.map(|change| change.text.clone()).collect()
+    }
+}
+
+/// How the last reload went; a refused one changes nothing.
+#[derive(Debug, Clone)]
+pub struct LastReload {
+    /// Unix time.
+    pub at: Duration,
+    /// What changed, line by line, or why it was refused.
+    pub result: Result<Vec<String>, String>,
 }
 
 /// Takes orders; cheap to clone.

@@ -1,11 +1,14 @@
-//! A model's pool, linked to live state: picks the next deployment for an attempt. The decision is made by
-//! `policy::select`; this is where it meets the state of each member, the shared round-robin position and the
-//! probe of a half-open breaker.
+//! A model's pool, linked to live state: picks the next deployment for an attempt, and tells who would be picked. The
+//! decision is made by `policy::select` on one [`Reason`] for each member; this is where it meets the state of each
+//! member, the shared round-robin position and the probe of a half-open breaker.
+
+mod decision;
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use self::decision::{Chosen, Decision, Skipped};
 use crate::{
     clock::Timestamp,
     config::compiled::Model,
@@ -15,9 +18,11 @@ use crate::{
         balance::{SmoothRoundRobin, weighted_random},
         cause::Cause,
         params::Balance,
+        prospect::{Prospect, prospect},
+        reason::{Reason, Service},
         select::{Blocked, Group, MemberIndex, Selection, Standing, select},
     },
-    state::{DeploymentState, EndpointState, Lease, PoolState, standing},
+    state::{DeploymentState, EndpointState, Lease, PoolState, SwitchState, since, standing},
 };
 
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub struct Member {
     pub deployment: DeploymentName,
     pub endpoint_state: Arc<EndpointState>,
     pub state: Arc<DeploymentState>,
+    /// Of its endpoint.
+    pub switch: Arc<SwitchState>,
     pub metrics: DeploymentMetrics,
 }
 
@@ -66,6 +73,7 @@ pub struct Condition {
     pub state: &'static str,
     /// Why it is not healthy.
     pub reason: Option<&'static str>,
+    pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
 }
 
@@ -87,9 +95,28 @@ pub struct Pick {
 pub struct Wanted<'a, F> {
     /// Places tried before in this request.
     pub tried: &'a [Place],
-    /// Whether the endpoint (by its place) can serve this operation at all.
+    /// Whether the endpoint (by its place) can serve this at all.
     pub serves: F,
     pub now: Timestamp,
+}
+
+/// Every member and what becomes of the next requests, as a pick at the same moment would find it.
+#[derive(Debug)]
+pub struct Explanation {
+    /// Preferred first.
+    pub members: Vec<(Place, Reason)>,
+    /// Nobody would be picked, and why.
+    pub prospect: Result<Prospect, Blocked>,
+}
+
+impl Explanation {
+    /// A member's part of the next requests, from 0 to 1.
+    #[must_use]
+    pub fn share(&self, place: Place) -> f64 {
+        self.prospect
+            .as_ref()
+            .map_or(0.0, |prospect| prospect.shares[place.tier][place.member])
+    }
 }
 
 impl Pool {
@@ -118,9 +145,27 @@ impl Pool {
         }
     }
 
+    /// What speaks for or against a member: the one function behind every choice and every explanation.
+    pub fn reason<F: Fn(usize) -> Service>(&self, place: Place, wanted: &Wanted<'_, F>) -> Reason {
+        let member = self.member(place);
+        Reason::of(
+            member.switch.position(),
+            self.weight(place),
+            wanted.tried.contains(&place),
+            || (wanted.serves)(member.endpoint),
+            || self.standing(place, wanted.now),
+        )
+    }
+
+    /// `decision` becomes that of this pick, also if there is none.
+    ///
     /// # Errors
     /// Why there is nobody to send to.
-    pub fn pick<F: Fn(usize) -> bool>(&self, wanted: &Wanted<'_, F>) -> Result<Pick, Blocked> {
+    pub fn pick<F: Fn(usize) -> Service>(
+        &self,
+        wanted: &Wanted<'_, F>,
+        decision: &mut Decision,
+    ) -> Result<Pick, Blocked> {
         // Two requests can see the same half-open breaker; one becomes its probe, the other looks again and
         // finds it taken. That converges at once, the bound only makes it plain.
         let rounds = self
@@ -131,7 +176,8 @@ impl Pool {
             + 1;
         let mut blocked = Blocked::default();
         for _ in 0..rounds {
-            let (tier, members) = match self.select(wanted) {
+            *decision = Decision::default();
+            let (tier, members) = match self.select(wanted, decision) {
                 Selection::Among { group, members } => (group, members),
                 Selection::Nobody(why) => return Err(why),
             };
@@ -145,6 +191,7 @@ impl Pool {
                 _ => Some(Lease::beyond(&chosen.endpoint_state, &chosen.state)),
             };
             if let Some(lease) = lease {
+                decision.settle(tier, &members, self.tiers[tier].priority);
                 return Ok(Pick { place, lease });
             }
             blocked.soonest = Some(wanted.now);
@@ -152,12 +199,24 @@ impl Pool {
         Err(blocked)
     }
 
-    /// The preferred deployment whatever its standing: for the one request a second that may find out whether
-    /// a pool that cools down still must.
-    #[must_use]
-    pub fn preferred<F: Fn(usize) -> bool>(&self, serves: F) -> Option<Pick> {
+    /// Who would be picked, and why nobody else.
+    pub fn explain<F: Fn(usize) -> Service>(&self, wanted: &Wanted<'_, F>) -> Explanation {
+        let of_tier = |(tier, group): (usize, &Tier)| {
+            let reason = |member| self.reason(Place { tier, member }, wanted);
+            (0..group.members.len()).map(reason).collect()
+        };
+        let reasons: Vec<Vec<Reason>> = self.tiers.iter().enumerate().map(of_tier).collect();
+        Explanation {
+            prospect: prospect(&self.tiers, &reasons),
+            members: self.places().zip(reasons.into_iter().flatten()).collect(),
+        }
+    }
+
+    /// The preferred deployment of those that could serve but for their health: for the one request a second that
+    /// may find out whether a pool that cools down still must.
+    pub fn preferred<F: Fn(usize) -> Service>(&self, wanted: &Wanted<'_, F>) -> Option<Pick> {
         self.places()
-            .find(|&place| self.weight(place) > 0 && serves(self.member(place).endpoint))
+            .find(|&place| self.reason(place, wanted).usable_at(wanted.now).is_some())
             .map(|place| {
                 let member = self.member(place);
                 Pick {
@@ -168,43 +227,46 @@ impl Pool {
     }
 
     /// The soonest time at which somebody who could serve the request is usable; now, if somebody is.
-    pub fn soonest_recovery<F: Fn(usize) -> bool>(
+    pub fn soonest_recovery<F: Fn(usize) -> Service>(
         &self,
-        serves: F,
-        now: Timestamp,
+        wanted: &Wanted<'_, F>,
     ) -> Option<Timestamp> {
         self.places()
-            .filter(|&place| self.weight(place) > 0 && serves(self.member(place).endpoint))
-            .map(|place| match self.standing(place, now) {
-                Standing::Cooling { until, .. } | Standing::Ejected { until } => until.max(now),
-                Standing::Ready | Standing::Recovering { .. } | Standing::Excluded => now,
-            })
+            .filter_map(|place| self.reason(place, wanted).usable_at(wanted.now))
             .min()
     }
 
-    /// How a member is doing, for people.
+    /// How a member is doing, for people. `reason`: for a request that could be any.
     #[must_use]
-    pub fn condition(&self, place: Place, now: Timestamp) -> Condition {
+    pub fn condition(&self, place: Place, reason: Reason, now: Timestamp) -> Condition {
         let member = self.member(place);
         let probe_due = || {
             member.state.health.is_probe_due(now) || member.endpoint_state.health.is_probe_due(now)
         };
-        let (state, reason, until) = match self.standing(place, now) {
-            _ if self.weight(place) == 0 => ("disabled", Some("weight 0"), None),
-            Standing::Ready if probe_due() => ("recovering", Some("probe due"), None),
-            Standing::Ready => ("healthy", None, None),
-            Standing::Recovering { .. } => ("recovering", Some("breaker"), None),
-            Standing::Ejected { until } => ("error", Some("breaker"), Some(until)),
-            Standing::Cooling {
-                until,
-                cause: Cause::Throttled,
-            } => ("throttling", Some(Cause::Throttled.as_str()), Some(until)),
-            Standing::Cooling { until, cause } => ("error", Some(cause.as_str()), Some(until)),
-            Standing::Excluded => ("error", None, None),
+        let of_health = reason.usable_at(now).is_some();
+        let (state, reason, until) = match reason {
+            Reason::Disabled => ("disabled", Some("disabled by operator"), None),
+            Reason::Drained => ("disabled", Some("drained by operator"), None),
+            Reason::WeightZero => ("disabled", Some("weight 0"), None),
+            Reason::NoCredential => ("error", Some("credential"), None),
+            Reason::Ready if probe_due() => ("recovering", Some("probe due"), None),
+            Reason::Ready => ("healthy", None, None),
+            Reason::Recovering { .. } => ("recovering", Some("breaker"), None),
+            Reason::BreakerOpen { until } => ("error", Some("breaker"), Some(until)),
+            Reason::CoolingDown { until, cause } => {
+                let state = if cause == Cause::Throttled {
+                    "throttling"
+                } else {
+                    "error"
+                };
+                (state, Some(cause.as_str()), Some(until))
+            }
+            Reason::OperationUnavailable | Reason::Tried => ("healthy", None, None),
         };
         Condition {
             state,
             reason,
+            since: since(&member.endpoint_state, &member.state, now).filter(|_| of_health),
             until,
         }
     }
@@ -216,15 +278,18 @@ impl Pool {
         })
     }
 
-    fn select<F: Fn(usize) -> bool>(&self, wanted: &Wanted<'_, F>) -> Selection {
-        let standing = |tier: usize, member: MemberIndex| {
+    fn select<F: Fn(usize) -> Service>(
+        &self,
+        wanted: &Wanted<'_, F>,
+        decision: &mut Decision,
+    ) -> Selection {
+        let reason = |tier: usize, member: MemberIndex| {
             let place = Place { tier, member };
-            if wanted.tried.contains(&place) || !(wanted.serves)(self.member(place).endpoint) {
-                return Standing::Excluded;
-            }
-            self.standing(place, wanted.now)
+            let reason = self.reason(place, wanted);
+            decision.note(place, reason);
+            reason
         };
-        select(&self.tiers, standing, fastrand::u8(0..100))
+        select(&self.tiers, reason, fastrand::u8(0..100))
     }
 
     fn balance(&self, tier: usize, members: &[MemberIndex]) -> Option<MemberIndex> {
@@ -235,3 +300,6 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

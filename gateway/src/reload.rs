@@ -16,7 +16,7 @@ use crate::{
         compiled::{Access, Endpoint},
         diff::{self, Diff},
     },
-    orders::{Applied, Draft},
+    orders::{Applied, Draft, LastReload},
     policy::cause::Cause,
     server::{
         Shared,
@@ -77,7 +77,15 @@ pub async fn reload(shared: &Arc<Shared>, path: PathBuf) -> Result<Applied, Stri
         }
         Err(reason) => Err(reason),
     };
-    shared.metrics.reloaded(result.is_ok(), clock::unix_now());
+    let at = clock::unix_now();
+    shared.metrics.reloaded(result.is_ok(), at);
+    *shared.last_reload.lock() = Some(LastReload {
+        at,
+        result: match &result {
+            Ok(applied) => Ok(applied.lines()),
+            Err(reason) => Err(reason.clone()),
+        },
+    });
     result
 }
 

@@ -7,9 +7,10 @@ mod accept;
 pub mod sockets;
 pub mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use pingora::{apps::ServerApp, server::configuration::ServerConf};
 use serde_json::Value;
 use tokio::{
@@ -19,6 +20,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::accept::LocalPeer;
 use self::{
     accept::Reception,
     sockets::{Inherited, Place, Socket},
@@ -31,7 +33,7 @@ use crate::{
     config::compiled::{Compiled, Listen},
     log::Log,
     metrics::Metrics,
-    orders::Desk,
+    orders::{Desk, LastReload},
     proxy::{self, Gateway, Requests},
     resolve::Resolver,
     snapshot::Snapshot,
@@ -83,6 +85,11 @@ pub struct Shared {
     pub log: Log,
     /// Of each listener, in the order of the configuration; `None` where it speaks plain text.
     pub tls: Vec<Option<Arc<ListenerTls>>>,
+    /// Where the configuration stands; `None` if in no file.
+    pub file: Option<PathBuf>,
+    /// Unix time.
+    pub started: Duration,
+    pub last_reload: Mutex<Option<LastReload>>,
 }
 
 impl Shared {
@@ -151,8 +158,8 @@ type Waiting = Box<dyn FnOnce() -> io::Result<()> + Send>;
 /// As [`prepare`].
 pub async fn start(config: Compiled) -> Result<Running, StartError> {
     let (desk, _nobody) = Desk::new();
-    let (inherited, remembered) = (Inherited::default(), Remembered::default());
-    let mut running = prepare(config, inherited, remembered, desk, Log::none()).await?;
+    let (sockets, remembered) = (Inherited::default(), Remembered::default());
+    let mut running = prepare(config, None, sockets, remembered, desk, Log::none()).await?;
     running.open().map_err(|source| StartError::Bind {
         place: "the configured addresses".to_owned(),
         source,
@@ -161,12 +168,13 @@ pub async fn start(config: Compiled) -> Result<Running, StartError> {
 }
 
 /// Does everything that can fail: after this, [`Running::open`] begins to serve. Connections that come in between
-/// wait in the kernel.
+/// wait in the kernel. `file`: where the configuration stands.
 ///
 /// # Errors
 /// A certificate cannot be used, or a socket cannot be bound. Nothing is left running then.
 pub async fn prepare(
     config: Compiled,
+    file: Option<PathBuf>,
     mut inherited: Inherited,
     remembered: Remembered,
     desk: Desk,
@@ -201,7 +209,7 @@ pub async fn prepare(
         tracing::warn!(%place, "an inherited socket is not in the configuration, and is closed");
     }
 
-    let shared = shared(config, remembered, tls, log).await;
+    let shared = shared(config, file, remembered, tls, log).await;
     let mut running = Running {
         addresses: clients
             .iter()
@@ -226,6 +234,7 @@ pub async fn prepare(
 /// The first snapshot, and what outlives it.
 async fn shared(
     config: Compiled,
+    file: Option<PathBuf>,
     remembered: Remembered,
     tls: Vec<Option<Arc<ListenerTls>>>,
     log: Log,
@@ -256,6 +265,9 @@ async fn shared(
         exports,
         log,
         tls,
+        file,
+        started: clock::unix_now(),
+        last_reload: Mutex::default(),
     })
 }
 

@@ -2,19 +2,28 @@
 //! request takes it once and keeps it. All that can be prepared is prepared here, so the request path sorts,
 //! formats and looks up nothing that does not depend on the request.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::HeaderValue;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 
 use crate::{
     auth::{Auth, callers::Callers, shown::Shown},
-    config::compiled::{Access, Compiled, Endpoint, Model},
-    ids::ModelName,
+    clock::{self, Timestamp},
+    config::{
+        compiled::{Access, Client, Compiled, Endpoint, Model},
+        effective::Effective,
+    },
+    ids::{EndpointName, ModelName},
     metrics::{Accounts, EndpointMetrics, Metrics, ModelMetrics},
-    pool::{Member, Pool, Tier},
+    policy::reason::Service,
+    pool::{Member, Pool, Tier, Wanted},
     resolve::{Addresses, Resolver},
-    state::{EndpointKey, Registry},
+    state::{EndpointKey, Registry, SwitchState},
     traces::{Exports, Traces},
     upstream_tls,
 };
@@ -25,6 +34,8 @@ const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Concurrent requests on one HTTP/2 connection to an endpoint; pingora's default is 1.
 const H2_STREAMS_MAX: usize = 100;
+/// What the name `auto` stands for, as deployment or as model: the client's default model.
+const AUTO: &str = "auto";
 
 #[derive(Debug)]
 pub struct Snapshot {
@@ -41,6 +52,9 @@ pub struct Snapshot {
     pub callers: Option<Callers>,
     /// `None` where no spans are exported.
     pub traces: Option<Traces>,
+    /// When it was linked, Unix time.
+    pub loaded: Duration,
+    effective: OnceLock<Effective>,
     by_model: HashMap<ModelName, usize>,
 }
 
@@ -53,6 +67,7 @@ pub struct Upstream {
     pub shown: Shown,
     pub addresses: Addresses,
     pub metrics: EndpointMetrics,
+    pub switch: Arc<SwitchState>,
     /// What every connection to it has in common; the address is filled in at each attempt.
     peer: HttpPeer,
 }
@@ -79,6 +94,35 @@ impl Upstream {
         peer.options.write_timeout = Some(read);
         Some(peer)
     }
+
+    /// Whether there is something to show to it, if it wants something. `hands_on`: the caller showed something that
+    /// may be handed on.
+    #[must_use]
+    pub fn is_credible(&self, hands_on: bool, now: Timestamp) -> bool {
+        match &self.shown {
+            Shown::Caller => hands_on,
+            shown => shown.is_ready(now),
+        }
+    }
+
+    /// What it can do for a request. `offered`: it has the operation.
+    #[must_use]
+    pub fn service(&self, offered: bool, hands_on: bool, now: Timestamp) -> Service {
+        if !offered {
+            Service::Unavailable
+        } else if self.is_credible(hands_on, now) {
+            Service::Possible
+        } else {
+            Service::NoCredential
+        }
+    }
+}
+
+/// Why a name means no model to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoModel {
+    Unknown,
+    NotAllowed,
 }
 
 impl Snapshot {
@@ -96,7 +140,7 @@ impl Snapshot {
         let upstreams: Vec<Upstream> = config
             .endpoints
             .iter()
-            .map(|endpoint| upstream(endpoint, resolver, auth, metrics))
+            .map(|endpoint| upstream(endpoint, registry, resolver, auth, metrics))
             .collect();
         let pools: Vec<Pool> = config
             .models
@@ -132,8 +176,15 @@ impl Snapshot {
             by_model,
             callers,
             traces: config.traces.as_ref().map(|traces| exports.link(traces)),
+            loaded: clock::unix_now(),
+            effective: OnceLock::new(),
             config,
         }
+    }
+
+    /// The configuration as it can be shown. Made when it is first asked for: that takes a while for a large one.
+    pub fn effective(&self) -> &Effective {
+        self.effective.get_or_init(|| Effective::of(&self.config))
     }
 
     /// The place of the pool of a model, by its name or an alias.
@@ -141,9 +192,63 @@ impl Snapshot {
     pub fn pool_of(&self, model: &str) -> Option<usize> {
         self.by_model.get(model).copied()
     }
+
+    /// The place of the pool that a client means by a name: a model's, an alias, or `auto`. `client`: `None` where
+    /// everybody may call.
+    ///
+    /// # Errors
+    /// Nobody serves it, or the client may not use it.
+    pub fn find(&self, client: Option<&Client>, name: &str) -> Result<usize, NoModel> {
+        let default = match (&self.config.access, client) {
+            (_, Some(client)) => client.default_model.as_ref(),
+            (Access::Open { default_model, .. }, None) => default_model.as_ref(),
+            (Access::Clients(_), None) => None,
+        };
+        let asked = if name == AUTO {
+            default.map_or(name, ModelName::as_str)
+        } else {
+            name
+        };
+        let pool = self.pool_of(asked).ok_or(NoModel::Unknown)?;
+        if may_use(client, &self.pools[pool].model.name) {
+            Ok(pool)
+        } else {
+            Err(NoModel::NotAllowed)
+        }
+    }
+
+    /// The name of the endpoint of a member.
+    #[must_use]
+    pub fn name_of(&self, member: &Member) -> &EndpointName {
+        &self.upstreams[member.endpoint].endpoint.name
+    }
+
+    /// What is wanted by a request that could be any.
+    #[must_use]
+    pub fn anything(&self, now: Timestamp) -> Wanted<'_, impl Fn(usize) -> Service> {
+        Wanted {
+            tried: &[],
+            serves: move |endpoint: usize| self.upstreams[endpoint].service(true, true, now),
+            now,
+        }
+    }
 }
 
-fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth, metrics: &Metrics) -> Upstream {
+/// Whether a client may use a model.
+#[must_use]
+pub fn may_use(client: Option<&Client>, model: &ModelName) -> bool {
+    client
+        .and_then(|client| client.models.as_ref())
+        .is_none_or(|models| models.contains(model))
+}
+
+fn upstream(
+    endpoint: &Endpoint,
+    registry: &Registry,
+    resolver: &Resolver,
+    auth: &Auth,
+    metrics: &Metrics,
+) -> Upstream {
     let url = &endpoint.url;
     let default_port = if url.tls { 443 } else { 80 };
     let bracketed = if url.host.contains(':') {
@@ -183,6 +288,7 @@ fn upstream(endpoint: &Endpoint, resolver: &Resolver, auth: &Auth, metrics: &Met
         shown: Shown::link(&endpoint.credential, endpoint.kind, &endpoint.url, auth),
         addresses: resolver.addresses(&url.host, url.port),
         metrics: metrics.endpoint(&endpoint.name),
+        switch: registry.switch(&endpoint.name),
         peer,
         endpoint: endpoint.clone(),
     }
@@ -211,6 +317,7 @@ fn pool(model: &Model, endpoints: &[Endpoint], registry: &Registry, metrics: &Me
                         deployment: deployment.name.clone(),
                         endpoint_state: registry.endpoint(&key),
                         state: registry.deployment(&key, &deployment.name),
+                        switch: registry.switch(&endpoint.name),
                         metrics: metrics.deployment(&endpoint.name, &deployment.name, &model.name),
                     }
                 })

@@ -6,6 +6,9 @@
 mod health;
 mod lease;
 mod memory;
+mod reading;
+mod switch;
+mod trouble;
 
 use std::{
     collections::HashMap,
@@ -23,18 +26,27 @@ pub use self::{
     health::Health,
     lease::{Changed, Lease},
     memory::{Memory, Restored},
+    reading::{Averages, Quota, Reading},
+    switch::SwitchState,
+    trouble::{Trouble, Troubles},
 };
 use crate::{
     clock::Timestamp,
     config::compiled::EndpointUrl,
-    ids::{CredentialName, DeploymentName, ModelName},
-    policy::{balance::SmoothRoundRobin, budget::Budget, params::RetryParams, select::Standing},
+    ids::{CredentialName, DeploymentName, EndpointName, ModelName},
+    policy::{
+        balance::SmoothRoundRobin, budget::Budget, params::RetryParams, reason::Switch,
+        select::Standing,
+    },
 };
 
 /// State of one deployment at one endpoint.
 #[derive(Debug, Default)]
 pub struct DeploymentState {
     pub health: Health,
+    pub troubles: Troubles,
+    /// What its answers say about it, for people.
+    pub reading: Reading,
     in_flight: AtomicU32,
 }
 
@@ -50,6 +62,7 @@ impl DeploymentState {
 #[derive(Debug, Default)]
 pub struct EndpointState {
     pub health: Health,
+    pub troubles: Troubles,
 }
 
 /// A deployment is as usable as the worse of itself and its endpoint.
@@ -63,6 +76,29 @@ pub fn standing(
         endpoint.health.standing(now),
         deployment.health.standing(now),
     )
+}
+
+/// Since when a deployment stands as it does, where that is known.
+#[must_use]
+pub fn since(
+    endpoint: &EndpointState,
+    deployment: &DeploymentState,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let (of_endpoint, of_deployment) = (
+        endpoint.health.standing(now),
+        deployment.health.standing(now),
+    );
+    match (of_endpoint, of_deployment) {
+        (Standing::Ready, Standing::Ready) => {
+            let both = endpoint.health.since(now).into_iter();
+            both.chain(deployment.health.since(now)).max()
+        }
+        (_, _) if health::worse(of_endpoint, of_deployment) == of_deployment => {
+            deployment.health.since(now)
+        }
+        (_, _) => endpoint.health.since(now),
+    }
 }
 
 /// State of one model's pool.
@@ -126,6 +162,7 @@ struct Entries {
     deployments: HashMap<(EndpointKey, DeploymentName), Arc<DeploymentState>>,
     pools: HashMap<ModelName, Arc<PoolState>>,
     wheels: HashMap<(ModelName, u32), Arc<Mutex<SmoothRoundRobin>>>,
+    switches: HashMap<EndpointName, Arc<SwitchState>>,
 }
 
 impl Registry {
@@ -166,6 +203,16 @@ impl Registry {
             .clone()
     }
 
+    /// What an operator decided about the endpoint of this name.
+    pub fn switch(&self, endpoint: &EndpointName) -> Arc<SwitchState> {
+        self.entries
+            .lock()
+            .switches
+            .entry(endpoint.clone())
+            .or_default()
+            .clone()
+    }
+
     /// Forgets what nobody holds any more, if nothing is lost with it: what cools down or recovers stays until
     /// that is over, for it may be configured again.
     pub fn prune(&self, now: Timestamp) {
@@ -180,6 +227,9 @@ impl Registry {
             .pools
             .retain(|_, state| is_held(state) || !state.is_spent(now));
         entries.wheels.retain(|_, wheel| is_held(wheel));
+        entries
+            .switches
+            .retain(|_, switch| is_held(switch) || switch.position() != Switch::default());
     }
 }
 
@@ -242,7 +292,7 @@ mod tests {
         registry.wheel(&model("held"), 2);
         // Their state is worth something for a while.
         let cooling = registry.endpoint(&key("cooling"));
-        cooling.health.cool_down(at(20), Cause::Throttled);
+        cooling.health.cool_down(at(20), Cause::Throttled, at(1));
         let failing = registry.deployment(&key("failing"), &name);
         let (trips, failure) = (BreakerParams::default(), BreakerSignal::Failure);
         for _ in 0..trips.failures.get() {

@@ -217,7 +217,8 @@ impl Service {
 
     /// The admin listener's word on each deployment.
     pub(crate) fn status(&self) -> anyhow::Result<Value> {
-        ask(&self.admin, &self.admin.get("/status"), &self.stop)
+        let mut status: Value = ask(&self.admin, &self.admin.get("/status"), &self.stop)?;
+        Ok(status["pools"].take())
     }
 
     /// When the process ended that was started here.

@@ -99,7 +99,8 @@ async fn serve(
         sockets,
         remembered,
     } = estate;
-    let mut running = match server::prepare(config, sockets, remembered, desk, log).await {
+    let file = std::path::absolute(&options.config).ok();
+    let mut running = match server::prepare(config, file, sockets, remembered, desk, log).await {
         Ok(running) => running,
         Err(error) => return Ok(fail(predecessor, EX_UNAVAILABLE, &error.to_string())),
     };

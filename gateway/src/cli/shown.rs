@@ -129,7 +129,6 @@ pub(super) struct LastError {
     pub(super) at: f64,
     pub(super) cause: String,
     pub(super) status: Option<u16>,
-    pub(super) code: Option<String>,
     /// How long the provider asked to be left alone.
     pub(super) wait_seconds: Option<f64>,
 }

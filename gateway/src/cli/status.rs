@@ -10,7 +10,38 @@ use super::{
     ask::{Answer, Socket, ask},
     complain, print,
 };
-use crate::config::table::aligned;
+use crate::{config::table::aligned, policy::reason::Switch};
+
+#[derive(Deserialize)]
+struct Status {
+    pools: Vec<Pool>,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    name: String,
+    switch: Switch,
+    in_flight: u32,
+}
+
+impl Status {
+    /// One line for each endpoint that an operator has switched.
+    fn switched(&self) -> String {
+        let switched = self.endpoints.iter().filter_map(|endpoint| {
+            let Endpoint {
+                name,
+                switch,
+                in_flight,
+            } = endpoint;
+            let word = switch.as_str();
+            (*switch != Switch::Enabled).then(|| {
+                format!("endpoint {name}: {word} by operator, requests left: {in_flight}; `tokenweir endpoint enable {name}` ends that\n")
+            })
+        });
+        switched.collect()
+    }
+}
 
 #[derive(Deserialize)]
 struct Pool {
@@ -100,11 +131,11 @@ const HEAD: [&str; 9] = [
 /// # Errors
 /// No gateway is running, or it cannot be reached.
 pub fn run(options: &Socket) -> anyhow::Result<ExitCode> {
-    let answer = ask::<Vec<Pool>>(&options.socket, Method::GET, "/status", Vec::new())?;
+    let answer = ask::<Status>(&options.socket, Method::GET, "/status", Vec::new())?;
     Ok(match answer {
-        Answer::Done(pools) => {
+        Answer::Done(status) => {
             let mut rows = vec![HEAD.map(str::to_owned)];
-            for pool in &pools {
+            for pool in &status.pools {
                 rows.extend(
                     pool.deployments
                         .iter()
@@ -112,6 +143,7 @@ pub fn run(options: &Socket) -> anyhow::Result<ExitCode> {
                 );
             }
             print(&aligned(&rows));
+            print(&status.switched());
             let path = "/identity";
             if let Answer::Done(identity) =
                 ask::<Identity>(&options.socket, Method::GET, path, Vec::new())?

@@ -7,7 +7,7 @@ mod price;
 mod tls;
 mod traces;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,7 @@ pub use self::{
 use crate::{
     ids::{DeploymentName, EndpointName, ModelName},
     policy::params::{Balance, BreakerParams, CoolDownParams, RetryParams, Timeouts, UsageParams},
+    secret::Secret,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,11 @@ impl Compiled {
                 listen
             })
             .collect();
-        self.admin.clone_from(&running.admin);
+        // The token can change at any time, but it is no way to open what was closed.
+        let new = std::mem::replace(&mut self.admin, running.admin.clone());
+        if let (Some(admin), Some(new)) = (&mut self.admin, new) {
+            admin.token = new.token;
+        }
         self.threads = running.threads;
         let level = std::mem::take(&mut self.log.level);
         self.log = Log {
@@ -96,6 +101,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// A unix socket that offers the same and, to whoever may open it, reload and hand-over.
     pub socket: Option<Arc<Path>>,
+    /// What has to be shown on the address to be told anything, and to switch endpoints.
+    pub token: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +171,29 @@ pub struct EndpointUrl {
     pub port: u16,
     /// Path before the API's own (`/openai`, `/v1`): empty, or `/prefix` without a slash at the end.
     pub base_path: Arc<str>,
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tls,
+            host,
+            port,
+            base_path,
+        } = self;
+        let (scheme, usual) = if *tls { ("https", 443) } else { ("http", 80) };
+        let (open, close) = if host.contains(':') {
+            ("[", "]")
+        } else {
+            ("", "")
+        };
+        write!(f, "{scheme}://{open}{host}{close}")?;
+        if *port != usual {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(base_path)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 mod traces;
-mod words;
+pub(super) mod words;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -71,7 +71,12 @@ fn changes(old: &Compiled, new: &Compiled) -> Vec<Change> {
     let mut at_start = Lines::default();
     let mut at_once = Lines::default();
     process::listen(listen, &new.listen, &mut at_start, &mut at_once);
-    process::admin(admin.as_ref(), new.admin.as_ref(), &mut at_start);
+    process::admin(
+        admin.as_ref(),
+        new.admin.as_ref(),
+        &mut at_start,
+        &mut at_once,
+    );
     at_start.key("threads", threads, &new.threads, words::plain);
     process::log(log, &new.log, &mut at_start, &mut at_once);
     at_once.key(

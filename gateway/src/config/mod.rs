@@ -13,13 +13,14 @@ mod diagnostics;
 pub mod diff;
 mod document;
 mod duration;
+pub mod effective;
 mod lines;
 pub mod load;
 pub mod material;
 mod raw;
 pub mod schema;
 pub mod secrets;
-mod suggest;
+pub mod suggest;
 pub mod table;
 
 use std::path::Path;

@@ -4,11 +4,8 @@
 const LISTED_MAX: usize = 24;
 
 /// ``unknown key `wieght`, did you mean `weight`?``
-pub(super) fn unknown<'a>(
-    what: &str,
-    found: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> String {
+#[must_use]
+pub fn unknown<'a>(what: &str, found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let tail = match nearest(found, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),

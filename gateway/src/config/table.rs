@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::compiled::{Compiled, Member, Model, Tier};
-use crate::policy::params::Balance;
 
 const HEAD: [&str; 8] = [
     "MODEL",
@@ -43,10 +42,6 @@ fn row(
 ) -> [String; 8] {
     let endpoint = &compiled.endpoints[member.endpoint];
     let aliases: Vec<_> = model.aliases.iter().map(ToString::to_string).collect();
-    let balance = match model.balance {
-        Balance::RoundRobin => "round_robin",
-        Balance::Random => "random",
-    };
     let once = |text: String| if first { text } else { String::new() };
     [
         once(model.name.to_string()),
@@ -56,7 +51,7 @@ fn row(
         endpoint.region.as_deref().unwrap_or("-").to_owned(),
         endpoint.deployments[member.deployment].name.to_string(),
         format!("{} ({}%)", member.weight, share(tier, member)),
-        once(balance.to_owned()),
+        once(model.balance.as_str().to_owned()),
     ]
 }
 

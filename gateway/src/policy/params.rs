@@ -15,6 +15,17 @@ pub enum Balance {
     Random,
 }
 
+impl Balance {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+        }
+    }
+}
+
 /// How the tokens of requests are learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsageParams {

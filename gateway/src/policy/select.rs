@@ -1,5 +1,5 @@
-//! Decides which deployment of a pool is tried next. Pure: what each member's standing is, and randomness, are
-//! arguments. Never returns an excluded or a cooling member, nor one of weight 0.
+//! Decides which deployment of a pool is tried next. Pure: what speaks for and against each member, and randomness,
+//! are arguments. Never returns a member that cools down, or that anything but its breaker speaks against.
 //!
 //! The lowest priority number that has a ready member wins, whatever its load; inside it the balancing
 //! algorithm decides. Only when nobody is ready do two last resorts follow, because the breaker is a guess
@@ -8,13 +8,13 @@
 
 use smallvec::SmallVec;
 
-use super::cause::Cause;
+use super::{cause::Cause, reason::Reason};
 use crate::clock::Timestamp;
 
 /// One member's place in its group, in the order of the configuration.
 pub type MemberIndex = usize;
 
-/// Where a member stands at this moment, for this request.
+/// What the health of a member allows at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Ready,
@@ -31,8 +31,6 @@ pub enum Standing {
         until: Timestamp,
         cause: Cause,
     },
-    /// Not for this request: tried before, or cannot serve the operation.
-    Excluded,
 }
 
 /// A priority group as the selection sees it.
@@ -62,7 +60,7 @@ pub struct Blocked {
 /// `draw` is a random number below 100.
 pub fn select<G: Group>(
     groups: &[G],
-    mut standing: impl FnMut(usize, MemberIndex) -> Standing,
+    mut reason: impl FnMut(usize, MemberIndex) -> Reason,
     draw: u8,
 ) -> Selection {
     let mut blocked = Blocked::default();
@@ -70,20 +68,25 @@ pub fn select<G: Group>(
     let mut ejected: Option<Selection> = None;
     for (group, weights) in groups.iter().map(Group::weights).enumerate() {
         let mut ready = SmallVec::new();
-        for member in (0..weights.len()).filter(|&member| weights[member] > 0) {
-            match standing(group, member) {
-                Standing::Ready => ready.push(member),
-                Standing::Recovering { percent } if draw < percent => ready.push(member),
-                Standing::Recovering { .. } => add(&mut beyond_share, group, member),
-                Standing::Ejected { until } => {
+        for member in 0..weights.len() {
+            match reason(group, member) {
+                Reason::Ready => ready.push(member),
+                Reason::Recovering { percent } if draw < percent => ready.push(member),
+                Reason::Recovering { .. } => add(&mut beyond_share, group, member),
+                Reason::BreakerOpen { until } => {
                     blocked.soonest = earlier(blocked.soonest, until);
                     add(&mut ejected, group, member);
                 }
-                Standing::Cooling { until, cause } => {
+                Reason::CoolingDown { until, cause } => {
                     blocked.soonest = earlier(blocked.soonest, until);
                     blocked.throttled |= cause == Cause::Throttled;
                 }
-                Standing::Excluded => {}
+                Reason::Disabled
+                | Reason::Drained
+                | Reason::WeightZero
+                | Reason::OperationUnavailable
+                | Reason::NoCredential
+                | Reason::Tried => {}
             }
         }
         if !ready.is_empty() {

@@ -4,7 +4,7 @@ use http::HeaderName;
 use pingora_proxy::Session;
 use smallvec::SmallVec;
 
-use super::{Gateway, context::RequestContext, count::Bill};
+use super::{Gateway, context::RequestContext, count::Bill, decision};
 use crate::{
     api::sse::Tap,
     clock::Timestamp,
@@ -40,6 +40,7 @@ pub(super) fn log(
     let ms = client_id(session, MS_REQUEST_ID);
     // Elsewhere nobody knows the id.
     let traced = ctx.trace.parent.is_some() || ctx.snapshot.traces.is_some();
+    let decision = decision::decision(ctx).map(|decision| decision.to_string());
     let trace_id = traced.then(|| ctx.trace.trace_id.to_string());
     gateway.log.access(&AccessLine {
         method: cut(request.method.as_str(), WORD_BYTES_MAX),
@@ -49,6 +50,7 @@ pub(super) fn log(
         model: ctx.pool().map(|pool| pool.model.name.as_str()),
         endpoint: attempts.last().map(|last| last.endpoint),
         attempts: &attempts,
+        decision: decision.as_deref(),
         stopped: ctx.course.stopped.map(Stop::as_str),
         error: word(ctx.answer.error_code.as_deref()),
         cut: ctx.answer.cut,
@@ -71,7 +73,6 @@ pub(super) fn log(
         client_request_id: own.or(ms),
         ms_client_request_id: own.and(ms),
         trace_id: trace_id.as_deref(),
-        ..AccessLine::default()
     });
 }
 

@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::{
     Gateway, attempt, body,
     context::{Reply, RequestContext, Wanted},
+    decision,
     identify::identify,
     respond,
 };
@@ -22,14 +23,10 @@ use crate::{
         operation::{Operation, Route, Shape, Target, route},
     },
     clock,
-    config::compiled::{Access, Client, Model},
-    ids::ModelName,
+    config::compiled::Client,
     metrics::Asked,
-    snapshot::Snapshot,
+    snapshot::{NoModel, Snapshot, may_use},
 };
-
-/// What `auto` stands for, as deployment or as model: the client's default model.
-const AUTO: &str = "auto";
 
 /// Answers itself, or leaves the request with its first deployment chosen. Returns whether it answered.
 pub(super) async fn admit(
@@ -93,6 +90,7 @@ async fn examine(
     let upgrade = session.is_upgrade_req();
     let client = identify(&snapshot, session, ctx).await?;
     ctx.client = client.map(|client| client.name.clone());
+    ctx.explains = decision::is_wanted(session, &snapshot, client);
 
     let request = session.req_header();
     let uri = request.uri.clone();
@@ -111,7 +109,8 @@ async fn examine(
         }
         Route::GetModel { name, .. } => {
             ctx.asked = Asked::Models;
-            let model = find(&snapshot, client, &name)?.1;
+            let pool = find(&snapshot, client, &name)?;
+            let model = &snapshot.pools[pool].model;
             return Ok(Admitted::Answer(models::model_body(&model.name)));
         }
     };
@@ -128,7 +127,7 @@ async fn examine(
 
     // A model in the path is checked before a byte of the body is read.
     let named = match deployment.as_deref() {
-        Some(name) => Some(find(&snapshot, client, name)?.0),
+        Some(name) => Some(find(&snapshot, client, name)?),
         None => None,
     };
     let content_type = session.get_header(header::CONTENT_TYPE).cloned();
@@ -148,7 +147,7 @@ async fn examine(
     let facts = facts(operation, shape, content_type.as_ref(), &body)?;
     let pool = match (named, &facts.model) {
         (Some(pool), _) => pool,
-        (None, Some(model)) => find(&snapshot, client, &model.value)?.0,
+        (None, Some(model)) => find(&snapshot, client, &model.value)?,
         (None, None) => return Err(ApiError::missing_model().into()),
     };
     let wanted = Wanted {
@@ -161,15 +160,11 @@ async fn examine(
         hands_on: ctx.hands_on,
     };
     let now = clock::now();
-    let first = attempt::first(&snapshot, &wanted, now);
+    let first = attempt::first(&snapshot, &wanted, &mut ctx.course, now);
     ctx.wanted = Some(wanted);
-    match first {
-        Ok(course) => {
-            ctx.course = course;
-            Ok(Admitted::Proceed)
-        }
-        Err((error, wait)) => Err(Refusal::Answer(error, wait)),
-    }
+    first
+        .map(|()| Admitted::Proceed)
+        .map_err(|(error, wait)| Refusal::Answer(error, wait))
 }
 
 /// A streamed body shows only its beginning, so nothing is learnt from it, and a tunnel has none.
@@ -191,38 +186,17 @@ fn facts(
     )
 }
 
-/// The pool of a model and the model, by name, alias or `auto`.
+/// The pool of a model, by name, alias or `auto`.
 ///
 /// # Errors
 /// 404 for a model that nobody serves, 403 for one that the client may not use.
-fn find<'a>(
-    snapshot: &'a Snapshot,
+fn find(
+    snapshot: &Snapshot,
     client: Option<&Client>,
     name: &str,
-) -> std::result::Result<(usize, &'a Model), ApiError> {
-    let default = match (&snapshot.config.access, client) {
-        (_, Some(client)) => client.default_model.as_ref(),
-        (Access::Open { default_model }, None) => default_model.as_ref(),
-        (Access::Clients(_), None) => None,
-    };
-    let asked = if name == AUTO {
-        default.map_or(name, ModelName::as_str)
-    } else {
-        name
-    };
-    let pool = snapshot
-        .pool_of(asked)
-        .ok_or_else(|| ApiError::model_not_found(name))?;
-    let model = &snapshot.config.models[pool];
-    if may_use(client, &model.name) {
-        Ok((pool, model))
-    } else {
-        Err(ApiError::model_not_allowed(name))
-    }
-}
-
-fn may_use(client: Option<&Client>, model: &ModelName) -> bool {
-    client
-        .and_then(|client| client.models.as_ref())
-        .is_none_or(|models| models.contains(model))
+) -> std::result::Result<usize, ApiError> {
+    snapshot.find(client, name).map_err(|no| match no {
+        NoModel::Unknown => ApiError::model_not_found(name),
+        NoModel::NotAllowed => ApiError::model_not_allowed(name),
+    })
 }

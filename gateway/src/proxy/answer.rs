@@ -21,13 +21,14 @@ use smallvec::SmallVec;
 use super::{
     Gateway, attempt,
     context::{Held, Reply, RequestContext},
-    respond, watch,
+    decision, respond, watch,
 };
 use crate::{
     api::{
         answer::error_code,
         error::ApiError,
         header::{forwards_response_header, named_by_connection},
+        limits::Limits,
     },
     auth::shown::{Refused, Shown},
     clock,
@@ -58,6 +59,7 @@ pub(super) fn head(
         return Ok(());
     }
     ctx.course.answered(status);
+    read_limits(response, ctx);
     if (status == 404 || ctx.asks && matches!(status, 400 | 422)) && has_body(response, session) {
         ctx.reply = Reply::Held(Box::new(Held {
             head: response.clone(),
@@ -115,6 +117,14 @@ pub(super) fn head(
     }
 }
 
+/// What the provider says is left of the deployment's quota.
+fn read_limits(response: &ResponseHeader, ctx: &RequestContext) {
+    if let (Some(pool), Some(place)) = (ctx.pool(), ctx.course.place()) {
+        let text = |name| response.headers.get(name)?.to_str().ok();
+        pool.member(place).state.reading.limits(&Limits::read(text));
+    }
+}
+
 /// What follows from a credential that the endpoint did not accept. A key that is not allowed to do something (403)
 /// is no wrong key.
 fn refused(ctx: &RequestContext, status: u16) -> Refused {
@@ -152,7 +162,11 @@ pub(super) fn body(
         };
     }
     let now = clock::now();
+    let begun = ctx.answer.first_byte.is_some();
     watch::pass(body, end_of_stream, &mut ctx.answer, now);
+    if !begun && ctx.answer.first_byte.is_some() {
+        ctx.course.first_byte(now);
+    }
     if body.is_none() {
         return Ok(());
     }
@@ -285,6 +299,9 @@ pub(super) fn dress(response: &mut ResponseHeader, ctx: &RequestContext) -> Resu
     }
     if ctx.snapshot.config.response_headers {
         respond::add_route_headers(response, ctx)?;
+    }
+    if ctx.explains {
+        decision::add(response, ctx, clock::now())?;
     }
     Ok(())
 }

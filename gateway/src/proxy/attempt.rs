@@ -21,10 +21,11 @@ use crate::{
         cause::Cause,
         outcome::Outcome,
         params::Timeouts,
+        reason::Switch,
         retry::{Stop, Verdict},
         select::Standing,
     },
-    pool::Pool,
+    pool::{self, Pool},
     snapshot::Snapshot,
 };
 
@@ -38,11 +39,12 @@ const CREDENTIAL_WAIT: Duration = Duration::from_secs(5);
 pub(super) fn first(
     snapshot: &Snapshot,
     wanted: &Wanted,
+    course: &mut Course,
     now: Timestamp,
-) -> Result<Course, (ApiError, Option<Duration>)> {
+) -> Result<(), (ApiError, Option<Duration>)> {
     let pool = &snapshot.pools[wanted.pool];
-    let serves = |endpoint: usize| wanted.serves(snapshot, endpoint, now);
-    Course::first(pool, serves, now).map_err(|blocked| {
+    let serves = |endpoint: usize| wanted.service(snapshot, endpoint, now);
+    course.choose_first(pool, serves, now).map_err(|blocked| {
         let model = pool.model.name.as_str();
         match blocked.soonest {
             None => nobody_serves(snapshot, pool, wanted),
@@ -58,8 +60,8 @@ pub(super) fn first(
     })
 }
 
-/// No member could serve this request whatever its state: drained, without a credential, or the operation has no
-/// counterpart.
+/// No member could serve this request whatever its health: switched off, drained, without a credential, or the
+/// operation has no counterpart.
 fn nobody_serves(
     snapshot: &Snapshot,
     pool: &Pool,
@@ -68,7 +70,9 @@ fn nobody_serves(
     let model = pool.model.name.as_str();
     let mut offering = pool
         .places()
-        .filter(|&place| pool.weight(place) > 0)
+        .filter(|&place| {
+            pool.weight(place) > 0 && pool.member(place).switch.position() == Switch::Enabled
+        })
         .map(|place| pool.member(place).endpoint)
         .filter(|&endpoint| wanted.is_offered(snapshot, endpoint))
         .peekable();
@@ -169,7 +173,7 @@ pub(super) fn ended(
         replayable: wanted.body.is_replayable(),
         out_of_time: now.since(ctx.started) >= pool.model.timeouts.total,
     };
-    let serves = |endpoint: usize| wanted.serves(&ctx.snapshot, endpoint, now);
+    let serves = |endpoint: usize| wanted.service(&ctx.snapshot, endpoint, now);
     let (verdict, settled) = ctx.course.ended(pool, &end, serves, now);
     report(gateway, &ctx.snapshot, pool, &settled, now);
     if verdict == Verdict::Stop(Stop::BudgetSpent) {
@@ -257,9 +261,12 @@ fn tell(gateway: &Gateway, snapshot: &Snapshot, pool: &Pool, recorded: &Recorded
 pub(super) fn wait(ctx: &RequestContext, now: Timestamp) -> Option<Duration> {
     let wanted = ctx.wanted.as_ref()?;
     let pool = &ctx.snapshot.pools[wanted.pool];
-    let soonest =
-        pool.soonest_recovery(|endpoint| wanted.serves(&ctx.snapshot, endpoint, now), now)?;
-    Some(soonest.since(now))
+    let anybody = pool::Wanted {
+        tried: &[],
+        serves: |endpoint| wanted.service(&ctx.snapshot, endpoint, now),
+        now,
+    };
+    Some(pool.soonest_recovery(&anybody)?.since(now))
 }
 
 /// The gateway's own words for a request that ended without an answer to relay.

@@ -25,12 +25,12 @@ use crate::{
         trace_context::TraceContext,
         unary,
     },
-    auth::shown::Shown,
     clock::Timestamp,
     config::compiled::EndpointKind,
     course::Course,
     ids::ClientName,
     metrics::{Asked, Caller, Open},
+    policy::reason::Service,
     pool::Pool,
     snapshot::Snapshot,
 };
@@ -49,6 +49,8 @@ pub struct RequestContext {
     pub(super) waited: Duration,
     /// What the client showed is not one of the gateway's own keys, and may be handed on where that is configured.
     pub(super) hands_on: bool,
+    /// The client asks why its request goes where it goes, and may know.
+    pub(super) explains: bool,
     /// What the request wants, once that is known.
     pub(super) wanted: Option<Wanted>,
     /// Its attempts.
@@ -96,16 +98,10 @@ impl Wanted {
             .is_some()
     }
 
-    /// Whether there is something to show to the endpoint, if it wants something.
-    pub(super) fn is_credible(&self, snapshot: &Snapshot, endpoint: usize, now: Timestamp) -> bool {
-        match &snapshot.upstreams[endpoint].shown {
-            Shown::Caller => self.hands_on,
-            shown => shown.is_ready(now),
-        }
-    }
-
-    pub(super) fn serves(&self, snapshot: &Snapshot, endpoint: usize, now: Timestamp) -> bool {
-        self.is_offered(snapshot, endpoint) && self.is_credible(snapshot, endpoint, now)
+    /// What the endpoint can do for it.
+    pub(super) fn service(&self, snapshot: &Snapshot, endpoint: usize, now: Timestamp) -> Service {
+        let offered = self.is_offered(snapshot, endpoint);
+        snapshot.upstreams[endpoint].service(offered, self.hands_on, now)
     }
 
     pub(super) fn target<'a>(&self, query: Option<&'a str>) -> Target<'a> {
@@ -205,6 +201,7 @@ impl RequestContext {
             asked: Asked::Nothing,
             waited: Duration::ZERO,
             hands_on: false,
+            explains: false,
             wanted: None,
             course: Course::default(),
             outgoing: Bytes::new(),

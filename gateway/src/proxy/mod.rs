@@ -9,6 +9,7 @@ mod attempt;
 mod body;
 mod context;
 mod count;
+mod decision;
 mod failure;
 mod finish;
 mod framing;

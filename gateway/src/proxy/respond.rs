@@ -12,8 +12,12 @@ use super::{
     answer::dress,
     attempt,
     context::{Held, Reply, RequestContext},
+    decision,
 };
-use crate::{api::error::ApiError, clock::Timestamp};
+use crate::{
+    api::error::ApiError,
+    clock::{self, Timestamp},
+};
 
 /// The openai Python SDK gives up at once on a longer wait.
 const WAIT_MAX: Duration = Duration::from_secs(120);
@@ -120,6 +124,9 @@ async fn write(
     ctx.answer.request_id = Some(request_id);
     if ctx.snapshot.config.response_headers && !ctx.course.tried.is_empty() {
         add_route_headers(&mut head, ctx)?;
+    }
+    if ctx.explains {
+        decision::add(&mut head, ctx, clock::now())?;
     }
     send(session, ctx, head, body).await
 }

@@ -7,8 +7,10 @@ use std::{io, os::fd::AsRawFd as _, sync::Arc, time::Duration};
 
 use pingora::{
     apps::ServerApp,
+    http::ResponseHeader,
     protocols::{
-        GetSocketDigest as _, SocketDigest, Stream, TcpKeepalive, l4::stream::Stream as Connection,
+        Digest, GetProxyDigest as _, GetSocketDigest as _, SocketDigest, Stream, TcpKeepalive,
+        l4::stream::Stream as Connection, raw_connect::ProxyDigest,
     },
 };
 use rustix::{
@@ -16,7 +18,7 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream, unix::UCred},
     sync::watch,
     time::{sleep, timeout},
 };
@@ -65,6 +67,31 @@ impl<A> Clone for Reception<A> {
             connections: self.connections.clone(),
             metrics: self.metrics.clone(),
         }
+    }
+}
+
+/// Who opened a connection to a unix socket, as the kernel says.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalPeer {
+    pub uid: u32,
+    pub pid: Option<i32>,
+}
+
+impl LocalPeer {
+    /// Pingora has no place for it on a connection, but one for whatever a proxy has said about it.
+    fn digest(peer: UCred) -> ProxyDigest {
+        let said = ResponseHeader::build(200, None).expect("200 is a status");
+        let peer = Self {
+            uid: peer.uid(),
+            pid: peer.pid(),
+        };
+        ProxyDigest::new(Box::new(said), Some(Box::new(peer)))
+    }
+
+    #[must_use]
+    pub fn of(digest: &Digest) -> Option<Self> {
+        let said = digest.proxy_digest.as_ref()?;
+        said.user_data.as_ref()?.downcast_ref().copied()
     }
 }
 
@@ -175,7 +202,14 @@ async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {
         Open::new(metrics.client_connections())
     });
     let connection = match accepted {
-        Accepted::Local(stream) => Connection::from(stream),
+        Accepted::Local(stream) => {
+            let peer = stream.peer_cred().ok();
+            let mut connection = Connection::from(stream);
+            if let Some(peer) = peer {
+                connection.set_proxy_digest(LocalPeer::digest(peer));
+            }
+            connection
+        }
         Accepted::Tcp(stream, peer) => {
             if !begins(&stream, &reception.dismiss).await {
                 return;

@@ -29,6 +29,15 @@ pub struct Health {
     breaker: Mutex<Breaker>,
     /// The breaker is not closed.
     engaged: AtomicBool,
+    since: Since,
+}
+
+/// When what holds began, microseconds; 0 = not known. Written only where something changes.
+#[derive(Debug, Default)]
+struct Since {
+    cool_down: AtomicU64,
+    /// It opened, began to let through more and more, or closed.
+    breaker: AtomicU64,
 }
 
 impl Health {
@@ -63,8 +72,30 @@ impl Health {
         (until > now).then(|| (until, Cause::ALL[cause]))
     }
 
+    /// Since when it stands as it does, where that is known.
+    #[must_use]
+    pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
+        let since = match self.standing(now) {
+            Standing::Cooling { .. } => self.since.cool_down.load(Ordering::Relaxed),
+            Standing::Ejected { .. } | Standing::Recovering { .. } => {
+                self.since.breaker.load(Ordering::Relaxed)
+            }
+            Standing::Ready if self.is_probe_due(now) => 0,
+            Standing::Ready => {
+                let cooled_until = self.cool_down.load(Ordering::Relaxed) >> CAUSE_BITS;
+                cooled_until.max(self.since.breaker.load(Ordering::Relaxed))
+            }
+        };
+        (since > 0).then(|| Timestamp::from_micros(since))
+    }
+
     /// Deadlines only move later, also when two requests set one at the same time.
-    pub fn cool_down(&self, until: Timestamp, cause: Cause) {
+    pub fn cool_down(&self, until: Timestamp, cause: Cause, now: Timestamp) {
+        if self.cooling(now).is_none() {
+            self.since
+                .cool_down
+                .store(now.as_micros(), Ordering::Relaxed);
+        }
         let cause = Cause::ALL
             .iter()
             .position(|&c| c == cause)
@@ -115,7 +146,11 @@ impl Health {
             return false;
         }
         let mut breaker = self.breaker.lock();
+        let before = stage(&breaker, now);
         let opened = breaker.record(params, signal, probe, retry_after, now);
+        if stage(&breaker, now) != before {
+            self.since.breaker.store(now.as_micros(), Ordering::Relaxed);
+        }
         self.engaged.store(!breaker.is_closed(), Ordering::Release);
         opened
     }
@@ -134,11 +169,20 @@ impl Health {
         (*breaker != Breaker::default()).then(|| breaker.clone())
     }
 
-    pub(super) fn set_breaker(&self, new: Breaker) {
+    pub(super) fn set_breaker(&self, new: Breaker, now: Timestamp) {
         let mut breaker = self.breaker.lock();
+        if !new.is_closed() {
+            self.since.breaker.store(now.as_micros(), Ordering::Relaxed);
+        }
         self.engaged.store(!new.is_closed(), Ordering::Release);
         *breaker = new;
     }
+}
+
+/// Which part of its way a breaker is on, as far as people can see it: closed, open, or recovering.
+fn stage(breaker: &Breaker, now: Timestamp) -> (bool, bool) {
+    let recovers = matches!(breaker.gate(now), Gate::Ramp { .. });
+    (breaker.is_closed(), recovers)
 }
 
 /// Another request is the probe of this breaker.
@@ -147,9 +191,8 @@ pub(super) struct ProbeTaken;
 
 /// The more restrictive of two standings that both apply.
 pub(super) fn worse(a: Standing, b: Standing) -> Standing {
-    use Standing::{Cooling, Ejected, Excluded, Ready, Recovering};
+    use Standing::{Cooling, Ejected, Ready, Recovering};
     match (a, b) {
-        (Excluded, _) | (_, Excluded) => Excluded,
         (Cooling { until: x, .. }, Cooling { until: y, .. }) => {
             if x >= y {
                 a
@@ -181,8 +224,8 @@ mod tests {
     #[test]
     fn a_shorter_cool_down_never_overwrites_a_longer_one() {
         let health = Health::default();
-        health.cool_down(at(100), Cause::Throttled);
-        health.cool_down(at(50), Cause::Auth);
+        health.cool_down(at(100), Cause::Throttled, at(1));
+        health.cool_down(at(50), Cause::Auth, at(1));
         assert_eq!(
             health.standing(at(99)),
             Standing::Cooling {
@@ -200,7 +243,7 @@ mod tests {
             (Cause::Throttled, Some((at(100), Cause::Throttled))),
         ] {
             let health = Health::default();
-            health.cool_down(at(100), cause);
+            health.cool_down(at(100), cause, at(1));
             health.forgive(Cause::Auth, at(1));
             assert_eq!(health.cooling(at(1)), expected);
         }
@@ -214,12 +257,39 @@ mod tests {
                 let health = &health;
                 scope.spawn(move || {
                     for i in 0..50 {
-                        health.cool_down(at(1_000 + (i * 4 + thread) * 7 % 200), Cause::Throttled);
+                        let until = at(1_000 + (i * 4 + thread) * 7 % 200);
+                        health.cool_down(until, Cause::Throttled, at(1));
                     }
                 });
             }
         });
         assert_eq!(health.cooling(at(1)), Some((at(1_199), Cause::Throttled)));
+    }
+
+    #[test]
+    fn it_knows_since_when_it_stands_as_it_does() {
+        let health = Health::default();
+        assert_eq!(health.since(at(1)), None);
+        health.cool_down(at(100), Cause::Throttled, at(10));
+        health.cool_down(at(200), Cause::Throttled, at(20));
+        assert_eq!(
+            health.since(at(150)),
+            Some(at(10)),
+            "a longer one is the same"
+        );
+        assert_eq!(health.since(at(300)), Some(at(200)), "it is over");
+        let params = BreakerParams {
+            failures: std::num::NonZeroU32::MIN,
+            trip: Duration::from_micros(100),
+            ..BreakerParams::default()
+        };
+        let record = |signal, probe, now| health.record(&params, signal, probe, None, at(now));
+        record(BreakerSignal::Failure, false, 300);
+        assert_eq!(health.since(at(350)), Some(at(300)));
+        assert_eq!(health.since(at(400)), None, "a probe is due");
+        assert!(health.take_probe(at(410)).unwrap());
+        record(BreakerSignal::Success, true, 420);
+        assert_eq!(health.since(at(430)), Some(at(420)), "recovering");
     }
 
     #[test]
@@ -238,7 +308,6 @@ mod tests {
             (ejected(9), ejected(5), ejected(9)),
             (ejected(9), cooling(5), cooling(5)),
             (cooling(9), cooling(5), cooling(9)),
-            (cooling(9), Standing::Excluded, Standing::Excluded),
         ] {
             assert_eq!(worse(a, b), expected);
             assert_eq!(worse(b, a), expected);

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{DeploymentState, EndpointState};
+use super::{DeploymentState, EndpointState, Trouble};
 use crate::{
     clock::Timestamp,
     policy::{
@@ -93,8 +93,14 @@ impl Lease {
         let until = effect.cool_down.map(|wait| now.saturating_add(wait));
         if let (Some(until), Some(cause)) = (until, outcome.cause) {
             match effect.scope {
-                Scope::Endpoint => self.endpoint.health.cool_down(until, cause),
-                Scope::Deployment => self.deployment.health.cool_down(until, cause),
+                Scope::Endpoint => self.endpoint.health.cool_down(until, cause, now),
+                Scope::Deployment => self.deployment.health.cool_down(until, cause, now),
+            }
+        }
+        if let Some(trouble) = Trouble::of(outcome, effect.cool_down, now) {
+            match effect.scope {
+                Scope::Endpoint => self.endpoint.troubles.add(trouble),
+                Scope::Deployment => self.deployment.troubles.add(trouble),
             }
         }
         Changed {

@@ -14,8 +14,10 @@ use serde_json::Value;
 use super::{EndpointKey, Health, Registry, is_let_through_due};
 use crate::{
     clock::Timestamp,
-    ids::{DeploymentName, ModelName},
-    policy::{balance::SmoothRoundRobin, breaker::Breaker, budget::Budget, cause::Cause},
+    ids::{DeploymentName, EndpointName, ModelName},
+    policy::{
+        balance::SmoothRoundRobin, breaker::Breaker, budget::Budget, cause::Cause, reason::Switch,
+    },
 };
 
 /// The longest duration that a configuration can hold: what ends later was not written by us.
@@ -62,6 +64,10 @@ enum Fact {
         model: ModelName,
         priority: u32,
         wheel: SmoothRoundRobin,
+    },
+    Switch {
+        endpoint: EndpointName,
+        switch: Switch,
     },
 }
 
@@ -148,6 +154,15 @@ impl Registry {
                 });
             }
         }
+        for (endpoint, state) in &entries.switches {
+            let switch = state.position();
+            if switch != Switch::default() {
+                facts.push(Fact::Switch {
+                    endpoint: endpoint.clone(),
+                    switch,
+                });
+            }
+        }
         Memory { facts, dropped: 0 }
     }
 
@@ -162,11 +177,13 @@ impl Registry {
             match fact {
                 Fact::CoolDown { of, until, cause } => {
                     let latest = now.saturating_add(HOLD_MAX);
-                    self.with_health(&of, |health| health.cool_down(until.min(latest), cause));
+                    self.with_health(&of, |health| {
+                        health.cool_down(until.min(latest), cause, now);
+                    });
                 }
                 Fact::Breaker { of, breaker } => {
                     let breaker = breaker.resumed(HOLD_MAX, now);
-                    self.with_health(&of, |health| health.set_breaker(breaker));
+                    self.with_health(&of, |health| health.set_breaker(breaker, now));
                 }
                 Fact::Budget { model, budget } => {
                     *self.pool(&model).budget.lock() = budget.resumed(now);
@@ -181,6 +198,9 @@ impl Registry {
                     priority,
                     wheel,
                 } => *self.wheel(&model, priority).lock() = wheel,
+                Fact::Switch { endpoint, switch } => {
+                    self.switch(&endpoint).turn(switch);
+                }
             }
         }
         restored

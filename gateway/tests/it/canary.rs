@@ -223,6 +223,9 @@ jwt:
             "/identity",
             "/readyz",
             "/healthz",
+            "/config",
+            "/explain?model=gpt-4o",
+            "/openapi.json",
             "/nothing",
         ] {
             pages.push((path, self.gateway.admin_page(path).await));

@@ -4,6 +4,8 @@
 
 // Who may ask, and what is refused before anybody is asked.
 mod access;
+// What operators see and do.
+mod admin;
 // Bodies of every size and form.
 mod bodies;
 mod canary;

@@ -12,7 +12,7 @@ use gateway::{
     },
     course::{Course, End},
     metrics::Metrics,
-    policy::{cause::Cause, outcome::Outcome, retry::Verdict, select::Standing},
+    policy::{cause::Cause, outcome::Outcome, reason::Service, retry::Verdict, select::Standing},
     pool::Pool,
     resolve::Resolver,
     secret::Secret,
@@ -141,7 +141,8 @@ impl World {
         let nobody_usable = pool
             .places()
             .all(|place| matches!(pool.standing(place, now), Standing::Cooling { .. }));
-        let Ok(mut course) = Course::first(pool, |_| true, now) else {
+        let mut course = Course::default();
+        let Ok(()) = course.choose_first(pool, |_| Service::Possible, now) else {
             assert!(
                 nobody_usable,
                 "seed {seed}: refused although somebody was usable"
@@ -178,7 +179,7 @@ impl World {
                 replayable: true,
                 out_of_time: false,
             };
-            let (verdict, _) = course.ended(pool, &end, |_| true, now);
+            let (verdict, _) = course.ended(pool, &end, |_| Service::Possible, now);
             if verdict != Verdict::Retry {
                 self.failed += 1;
                 break;

@@ -193,7 +193,7 @@ impl Gateway {
     pub(crate) async fn deployment(&self, endpoint: &str, model: &str) -> Value {
         let page = self.admin_page("/status").await;
         let status: Value = serde_json::from_str(&page).expect("JSON");
-        let pools = status.as_array().expect("a list of pools");
+        let pools = status["pools"].as_array().expect("a list of pools");
         let pool = pools
             .iter()
             .find(|pool| pool["model"] == model)

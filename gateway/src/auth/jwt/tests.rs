@@ -224,6 +224,7 @@ fn verifier_of(issuers: Vec<Issuer>, set: &Arc<KeySet>) -> Verifier {
         certificates: Vec::new(),
         models: None,
         default_model: None,
+        explain: false,
     };
     let clients = Clients {
         list: vec![client("team-a"), client("team-b")],

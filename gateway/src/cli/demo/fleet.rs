@@ -39,7 +39,7 @@ struct NoSecrets;
 
 impl SecretSource for NoSecrets {
     fn env(&self, _name: &str) -> Result<Secret, SecretError> {
-        Ok(Secret::new("demo".to_owned()))
+        Ok(Secret::new("secret-of-the-demo".to_owned()))
     }
 
     fn file(&self, _path: &Path) -> Result<Secret, SecretError> {
@@ -106,10 +106,12 @@ impl Plan {
         config.admin = Some(Admin {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             socket: None,
+            token: None,
         });
         // Whoever tries the demo has no key of the configured clients.
         config.access = Access::Open {
             default_model: config.models.first().map(|model| model.name.clone()),
+            explain: true,
         };
         config.response_headers = true;
         Ok(Self { config })

@@ -74,7 +74,8 @@ pub(super) fn lanes(fleet: &Fleet) -> Vec<Lane> {
         for place in pool.places() {
             let tier = &pool.tiers[place.tier];
             let member = pool.member(place);
-            let Condition { state, until, .. } = pool.condition(place, now);
+            let reason = pool.reason(place, &snapshot.anything(now));
+            let Condition { state, until, .. } = pool.condition(place, reason, now);
             let left =
                 until.map(|until| format!(", {:.0} s left", until.since(now).as_secs_f64().ceil()));
             lanes.push(Lane {

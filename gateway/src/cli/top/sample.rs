@@ -25,8 +25,8 @@ pub(super) fn status(now: f64) -> Value {
     second["until"] = json!(now + 6.2);
     second["seconds_left"] = json!(6.2);
     second["last_errors"] = json!([
-        { "at": now - 3.0, "cause": "throttled", "status": 429, "code": "RateLimitReached", "wait_seconds": 9.2 },
-        { "at": now - 63.0, "cause": "timeout", "status": null, "code": null, "wait_seconds": null },
+        { "at": now - 3.0, "cause": "throttled", "status": 429, "wait_seconds": 9.2 },
+        { "at": now - 63.0, "cause": "timeout", "status": null, "wait_seconds": null },
     ]);
     let mut spare = deployment("openai-spare", 2, "disabled");
     spare["reason"] = json!("drained by operator");

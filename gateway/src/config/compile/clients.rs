@@ -29,14 +29,12 @@ pub(super) fn compile(raw: &Raw, names: &Names<'_>, diagnostics: &mut Diagnostic
                 diagnostics.error(At::ROOT.key(key), message);
             }
         }
-        return Access::Open { default_model };
+        return Access::Open {
+            default_model,
+            explain: raw.explain.unwrap_or(false),
+        };
     }
-    if raw.default_model.is_some() {
-        diagnostics.error(
-            at_default,
-            "only used with `open: true`, set it at the clients instead",
-        );
-    }
+    no_keys_of_open(raw, diagnostics);
     let by_token = jwt::clients(raw);
     let asks_for_certificates = raw.listen.iter().flat_map(List::items).any(|listen| {
         listen
@@ -83,6 +81,16 @@ pub(super) fn compile(raw: &Raw, names: &Names<'_>, diagnostics: &mut Diagnostic
     })
 }
 
+fn no_keys_of_open(raw: &Raw, diagnostics: &mut Diagnostics) {
+    let is_given = [raw.default_model.is_some(), raw.explain.is_some()];
+    for (key, is_given) in ["default_model", "explain"].into_iter().zip(is_given) {
+        if is_given {
+            let message = "only used with `open: true`, set it at the clients instead";
+            diagnostics.error(At::ROOT.key(key), message);
+        }
+    }
+}
+
 fn client(
     name: ClientName,
     raw: &RawClient,
@@ -113,6 +121,7 @@ fn client(
         certificates: Vec::new(),
         models,
         default_model,
+        explain: raw.explain.unwrap_or(false),
     }
 }
 

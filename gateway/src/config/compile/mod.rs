@@ -17,6 +17,8 @@ mod traces;
 mod url;
 
 pub use process::log_level_problems;
+pub(super) use tokens::IMDS_PATH;
+pub(super) use traces::TRACES_PATH;
 pub use url::is_safe_url;
 
 use super::{

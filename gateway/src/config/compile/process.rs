@@ -8,12 +8,16 @@ use std::{
     time::Duration,
 };
 
-use crate::config::{
-    compiled::{Admin, Limits, Listen, Log, LogFormat},
-    diagnostics::{At, Diagnostics},
-    raw::{List, Raw, RawLogFormat, Switch},
-    secrets::SecretSource,
-    suggest,
+use super::secret::secret;
+use crate::{
+    config::{
+        compiled::{Admin, Limits, Listen, Log, LogFormat},
+        diagnostics::{At, Diagnostics},
+        raw::{List, Raw, RawLogFormat, RawSecret, Switch},
+        secrets::SecretSource,
+        suggest,
+    },
+    secret::Secret,
 };
 
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
@@ -21,6 +25,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the kernel can hold of a unix socket's path, without the zero at its end (unix(7)).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Whoever reaches the address can try as often as the network allows.
+const TOKEN_CHARS_MIN: usize = 16;
 const LOG_LEVEL: &str = "info";
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const LIMITS: Limits = Limits {
@@ -95,17 +101,7 @@ pub(super) fn listeners(
         let message = "at least one is needed, write for example `[{ address: 127.0.0.1:8080 }]`";
         diagnostics.missing(at, message);
     }
-    let admin = match &raw.admin {
-        Some(Switch::Off) => None,
-        Some(Switch::On(admin)) => Some(Admin {
-            address: admin.address.map_or(ADMIN, |address| address.0),
-            socket: admin_socket(admin.socket.as_deref(), diagnostics),
-        }),
-        None => Some(Admin {
-            address: ADMIN,
-            socket: None,
-        }),
-    };
+    let admin = admin(raw, secrets, diagnostics);
     if let Some(Admin { address, .. }) = &admin
         && address.port() != 0
         && let Some(first) = taken.get(address)
@@ -117,6 +113,22 @@ pub(super) fn listeners(
         );
     }
     (listen, admin)
+}
+
+fn admin(raw: &Raw, secrets: &dyn SecretSource, diagnostics: &mut Diagnostics) -> Option<Admin> {
+    match &raw.admin {
+        Some(Switch::Off) => None,
+        Some(Switch::On(admin)) => Some(Admin {
+            address: admin.address.map_or(ADMIN, |address| address.0),
+            socket: admin_socket(admin.socket.as_deref(), diagnostics),
+            token: admin_token(admin.token.as_ref(), secrets, diagnostics),
+        }),
+        None => Some(Admin {
+            address: ADMIN,
+            socket: None,
+            token: None,
+        }),
+    }
 }
 
 fn admin_socket(path: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<Arc<Path>> {
@@ -134,6 +146,21 @@ fn admin_socket(path: Option<&Path>, diagnostics: &mut Diagnostics) -> Option<Ar
     let at = At::ROOT.key("admin");
     diagnostics.error(at.key("socket"), problem);
     None
+}
+
+fn admin_token(
+    raw: Option<&RawSecret>,
+    secrets: &dyn SecretSource,
+    diagnostics: &mut Diagnostics,
+) -> Option<Secret> {
+    let at = At::ROOT.key("admin");
+    let at = at.key("token");
+    let token = secret(raw?, secrets, at, diagnostics)?;
+    if token.expose().len() < TOKEN_CHARS_MIN {
+        let message = format!("too short, expected at least {TOKEN_CHARS_MIN} characters");
+        diagnostics.error(at, message);
+    }
+    Some(token)
 }
 
 /// systemd names the folders of `StateDirectory=` with colons between them (systemd.exec(5)).

@@ -20,7 +20,8 @@ const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// Link-local, the same on every virtual machine of Azure.
 const IMDS: &str = "http://169.254.169.254";
-const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
+/// Added to the configured URL.
+pub(in crate::config) const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
 /// Of the agent of Azure Arc on Linux, unless the environment says otherwise.
 const ARC: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
 const ARC_KEYS: &str = "/var/opt/azcmagent/tokens";

@@ -18,7 +18,7 @@ use crate::{
 const SAMPLE_PERCENT: u32 = 10;
 const SERVICE_NAME: &str = "tokenweir";
 /// Where OTLP over HTTP takes spans.
-const PATH: &str = "/v1/traces";
+pub(in crate::config) const TRACES_PATH: &str = "/v1/traces";
 /// Written by the exporter.
 const OWN_HEADERS: [&str; 6] = [
     "connection",
@@ -82,8 +82,8 @@ fn otlp(
         diagnostics.warn(at, "`headers` are sent in clear text, use https");
     }
     // With the path it is what other programs call the endpoint for traces.
-    let base = url.strip_suffix(PATH).unwrap_or(&url);
-    Some(format!("{base}{PATH}").into())
+    let base = url.strip_suffix(TRACES_PATH).unwrap_or(&url);
+    Some(format!("{base}{TRACES_PATH}").into())
 }
 
 fn headers(

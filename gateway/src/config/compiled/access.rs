@@ -9,6 +9,8 @@ pub enum Access {
     /// `open: true`: whoever reaches the listener may use every model. `auto` then means this model.
     Open {
         default_model: Option<ModelName>,
+        /// As of a [`Client`].
+        explain: bool,
     },
     Clients(Clients),
 }
@@ -31,6 +33,8 @@ pub struct Client {
     pub models: Option<Vec<ModelName>>,
     /// What the model or deployment name `auto` means.
     pub default_model: Option<ModelName>,
+    /// It is told why its request went where it did, if it asks.
+    pub explain: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,14 @@ use crate::{
 
 pub(super) fn changes(old: &Access, new: &Access, lines: &mut Lines) {
     let parts = |access: &Access| match access {
-        Access::Open { default_model } => (true, default_model.clone()),
-        Access::Clients(_) => (false, None),
+        Access::Open {
+            default_model,
+            explain,
+        } => (true, default_model.clone(), *explain),
+        Access::Clients(_) => (false, None, false),
     };
-    let ((was_open, old_default), (is_open, new_default)) = (parts(old), parts(new));
+    let (was_open, old_default, explained) = parts(old);
+    let (is_open, new_default, explains) = parts(new);
     lines.key("open", &was_open, &is_open, words::plain);
     lines.key(
         "default_model",
@@ -23,6 +27,7 @@ pub(super) fn changes(old: &Access, new: &Access, lines: &mut Lines) {
         &new_default,
         words::or("none"),
     );
+    lines.key("explain", &explained, &explains, words::plain);
     let Pairs {
         added,
         removed,
@@ -63,14 +68,20 @@ pub(super) fn changes(old: &Access, new: &Access, lines: &mut Lines) {
 /// None where everyone may call.
 pub(super) fn clients(access: &Access) -> &[Client] {
     match access {
-        Access::Open { default_model: _ } => &[],
+        Access::Open {
+            default_model: _,
+            explain: _,
+        } => &[],
         Access::Clients(clients) => &clients.list,
     }
 }
 
 fn issuers(access: &Access) -> &[Issuer] {
     match access {
-        Access::Open { default_model: _ } => &[],
+        Access::Open {
+            default_model: _,
+            explain: _,
+        } => &[],
         Access::Clients(clients) => &clients.issuers,
     }
 }
@@ -150,6 +161,7 @@ fn client(old: &Client, new: &Client, lines: &mut Lines) {
         certificates,
         models,
         default_model,
+        explain,
     } = old;
     let all_or = |models: &Option<Vec<ModelName>>| {
         models
@@ -179,6 +191,12 @@ fn client(old: &Client, new: &Client, lines: &mut Lines) {
         &new.default_model,
         words::or("none"),
     );
+    lines.key(
+        &format!("client {name} explain"),
+        explain,
+        &new.explain,
+        words::plain,
+    );
 }
 
 fn keys(client: &ClientName, old: &[ClientKey], new: &[ClientKey], lines: &mut Lines) {
@@ -196,14 +214,10 @@ fn keys(client: &ClientName, old: &[ClientKey], new: &[ClientKey], lines: &mut L
     for (old, new) in kept {
         // The rest of it is its hash.
         let ClientKey { hash: _, not_after } = old;
-        let date = |moment: &Option<u64>| {
-            let at = moment.and_then(|seconds| i64::try_from(seconds).ok());
-            at.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
-        };
         lines.key(
             &format!("client {client} key not_after"),
-            &date(not_after),
-            &date(&new.not_after),
+            &words::date(not_after),
+            &words::date(&new.not_after),
             words::or("none"),
         );
     }

@@ -83,7 +83,7 @@ fn endpoint(old: &Endpoint, new: &Endpoint, lines: &mut Lines) {
     } = old;
     let key = |key: &str| format!("endpoint {name} {key}");
     lines.key(&key("kind"), kind, &new.kind, words::kind);
-    lines.key(&key("url"), url, &new.url, words::url);
+    lines.key(&key("url"), url, &new.url, words::plain);
     lines.key(&key("region"), region, &new.region, words::or("none"));
     lines.key(
         &key("credential"),

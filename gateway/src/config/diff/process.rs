@@ -75,20 +75,34 @@ fn tls(listen: &str, old: &ListenTls, new: &ListenTls, lines: &mut Lines) {
     );
 }
 
-pub(super) fn admin(old: Option<&Admin>, new: Option<&Admin>, lines: &mut Lines) {
+pub(super) fn admin(
+    old: Option<&Admin>,
+    new: Option<&Admin>,
+    lines: &mut Lines,
+    at_once: &mut Lines,
+) {
     let (Some(old), Some(new)) = (old, new) else {
         let address = |admin: Option<&Admin>| admin.map(|admin| admin.address);
         lines.key("admin", &address(old), &address(new), words::or("off"));
         return;
     };
-    let Admin { address, socket } = old;
+    let Admin {
+        address,
+        socket,
+        token,
+    } = old;
     lines.key("admin.address", address, &new.address, words::plain);
-    lines.key(
-        "admin.socket",
-        &shown(socket.as_ref()),
-        &shown(new.socket.as_ref()),
-        words::or("none"),
-    );
+    let shown = |path: &Arc<Path>| path.display().to_string();
+    let (socket, new_socket) = (socket.as_ref().map(shown), new.socket.as_ref().map(shown));
+    lines.key("admin.socket", &socket, &new_socket, words::or("none"));
+    if *token != new.token {
+        let change = match (token, &new.token) {
+            (None, _) => "set",
+            (Some(_), None) => "removed",
+            (Some(_), Some(_)) => "changed",
+        };
+        at_once.add(format!("admin.token {change}"));
+    }
 }
 
 pub(super) fn log(old: &Log, new: &Log, at_start: &mut Lines, at_once: &mut Lines) {

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     config::{
         bytes,
-        compiled::{EndpointKind, EndpointUrl, LogFormat},
+        compiled::{EndpointKind, LogFormat},
     },
     policy::{cause::Cause, params::Balance},
 };
@@ -20,12 +20,12 @@ const LISTED_MAX: usize = 8;
 const MINUTE_SECS: u64 = 60;
 const HOUR_SECS: u64 = 60 * MINUTE_SECS;
 
-pub(super) fn plain(value: &impl Display) -> String {
+pub(in crate::config) fn plain(value: &impl Display) -> String {
     value.to_string()
 }
 
 /// The value, or the word that stands for there being none.
-pub(super) fn or<T: Display>(nothing: &'static str) -> impl Fn(&Option<T>) -> String {
+pub(in crate::config) fn or<T: Display>(nothing: &'static str) -> impl Fn(&Option<T>) -> String {
     move |value| {
         value
             .as_ref()
@@ -34,7 +34,7 @@ pub(super) fn or<T: Display>(nothing: &'static str) -> impl Fn(&Option<T>) -> St
 }
 
 /// `90s`, `10m`, `250ms`: never rounded, so that two that differ look different.
-pub(super) fn span(span: &Duration) -> String {
+pub(in crate::config) fn span(span: &Duration) -> String {
     let seconds = span.as_secs();
     if span.subsec_nanos() != 0 {
         return format!("{span:?}");
@@ -48,23 +48,29 @@ pub(super) fn span(span: &Duration) -> String {
     }
 }
 
-pub(super) fn size(size: &usize) -> String {
+/// `moment`: seconds since 1970.
+pub(in crate::config) fn date(moment: &Option<u64>) -> Option<jiff::Timestamp> {
+    let at = moment.and_then(|seconds| i64::try_from(seconds).ok());
+    at.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+}
+
+pub(in crate::config) fn size(size: &usize) -> String {
     bytes::format_size(u64::try_from(*size).unwrap_or(u64::MAX))
 }
 
-pub(super) fn on_off(value: &bool) -> String {
+pub(in crate::config) fn on_off(value: &bool) -> String {
     if *value { "on" } else { "off" }.to_owned()
 }
 
-pub(super) fn percent(value: &u32) -> String {
+pub(in crate::config) fn percent(value: &u32) -> String {
     format!("{value}%")
 }
 
-pub(super) fn causes(causes: &[Cause]) -> String {
+pub(in crate::config) fn causes(causes: &[Cause]) -> String {
     commas(causes.iter().map(|cause| cause.as_str()))
 }
 
-pub(super) fn statuses(statuses: &[RangeInclusive<u16>]) -> String {
+pub(in crate::config) fn statuses(statuses: &[RangeInclusive<u16>]) -> String {
     commas(statuses.iter().map(|range| {
         let (min, max) = (range.start(), range.end());
         if min == max {
@@ -76,7 +82,7 @@ pub(super) fn statuses(statuses: &[RangeInclusive<u16>]) -> String {
 }
 
 /// All of them, however many: two lists that differ must look different.
-pub(super) fn commas<T: Display>(items: impl Iterator<Item = T>) -> String {
+pub(in crate::config) fn commas<T: Display>(items: impl Iterator<Item = T>) -> String {
     let mut text = String::new();
     for item in items {
         let comma = if text.is_empty() { "" } else { ", " };
@@ -89,15 +95,11 @@ pub(super) fn commas<T: Display>(items: impl Iterator<Item = T>) -> String {
     }
 }
 
-pub(super) fn balance(balance: &Balance) -> String {
-    match balance {
-        Balance::RoundRobin => "round_robin",
-        Balance::Random => "random",
-    }
-    .to_owned()
+pub(in crate::config) fn balance(balance: &Balance) -> String {
+    balance.as_str().to_owned()
 }
 
-pub(super) fn format(format: &LogFormat) -> String {
+pub(in crate::config) fn format(format: &LogFormat) -> String {
     match format {
         LogFormat::Auto => "auto",
         LogFormat::Json => "json",
@@ -107,7 +109,7 @@ pub(super) fn format(format: &LogFormat) -> String {
     .to_owned()
 }
 
-pub(super) fn kind(kind: &EndpointKind) -> String {
+pub(in crate::config) fn kind(kind: &EndpointKind) -> String {
     match kind {
         EndpointKind::Azure => "azure",
         EndpointKind::OpenAi => "openai",
@@ -115,28 +117,8 @@ pub(super) fn kind(kind: &EndpointKind) -> String {
     .to_owned()
 }
 
-pub(super) fn url(url: &EndpointUrl) -> String {
-    let EndpointUrl {
-        tls,
-        host,
-        port,
-        base_path,
-    } = url;
-    let (scheme, usual) = if *tls { ("https", 443) } else { ("http", 80) };
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_string()
-    };
-    if *port == usual {
-        format!("{scheme}://{host}{base_path}")
-    } else {
-        format!("{scheme}://{host}:{port}{base_path}")
-    }
-}
-
 /// `a`, `a and b`, `a, b and c`, `a, b, … and 4 more`.
-pub(super) fn list<T: Display>(names: &[T]) -> String {
+pub(in crate::config) fn list<T: Display>(names: &[T]) -> String {
     let listed: Vec<_> = names.iter().take(LISTED_MAX).map(T::to_string).collect();
     let more = names.len() - listed.len();
     match listed.as_slice() {

@@ -151,6 +151,9 @@ pub(in crate::config) struct RawClient {
     pub(in crate::config) models: Option<List<String>>,
     /// The model that the name `auto` means.
     pub(in crate::config) default_model: Option<String>,
+    /// It may send `x-tokenweir-explain: 1`, and is told why its request went where it did.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) explain: Option<bool>,
 }
 
 /// The hash of a key, alone or with an end.

@@ -42,6 +42,10 @@ pub(super) struct Raw {
     pub(super) open: Option<bool>,
     /// With `open: true`: the model that the name `auto` means. Clients have their own.
     pub(super) default_model: Option<String>,
+    /// With `open: true`: whoever sends `x-tokenweir-explain: 1` is told why its request went where it did. Clients have
+    /// their own.
+    #[schemars(extend("default" = false))]
+    pub(super) explain: Option<bool>,
     /// Worker threads; 0 is one for each core.
     #[schemars(extend("default" = 0))]
     pub(super) threads: Option<Whole<0, 1024>>,
@@ -107,12 +111,15 @@ pub(super) struct RawListen {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAdmin {
-    /// IP address and port. Whoever reaches it can read, and change nothing.
+    /// IP address and port. Whoever reaches it can read, and change nothing, unless a `token` is set.
     #[schemars(extend("default" = "127.0.0.1:9090"))]
     pub(super) address: Option<Address>,
     /// Absolute path of a unix socket for `tokenweir reload`, `upgrade` and `check --diff`; only the user that the
     /// gateway runs as and root can open it.
     pub(super) socket: Option<PathBuf>,
+    /// Whoever shows it as a bearer token on the address can read, and switch endpoints; nobody else can do either, but
+    /// `/healthz` and `/readyz` stay open. At least 16 characters.
+    pub(super) token: Option<RawSecret>,
 }
 
 /// What is logged, and how.

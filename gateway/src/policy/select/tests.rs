@@ -14,21 +14,25 @@ fn at(micros: u64) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-fn pool(groups: &[&[(u32, Standing)]]) -> (Vec<Weights>, Vec<Vec<Standing>>) {
+fn pool(groups: &[&[(u32, Reason)]]) -> (Vec<Weights>, Vec<Vec<Reason>>) {
     let weights = groups
         .iter()
         .map(|g| Weights(g.iter().map(|m| m.0).collect()))
         .collect();
-    let standings = groups
+    let reasons = groups
         .iter()
         .map(|g| g.iter().map(|m| m.1).collect())
         .collect();
-    (weights, standings)
+    (weights, reasons)
 }
 
-fn choose(groups: &[&[(u32, Standing)]], draw: u8) -> Selection {
-    let (weights, standings) = pool(groups);
-    select(&weights, |g, m| standings[g][m], draw)
+fn choose(groups: &[&[(u32, Reason)]], draw: u8) -> Selection {
+    let (weights, reasons) = pool(groups);
+    let reason = |g: usize, m: usize| match weights[g].0[m] {
+        0 => Reason::WeightZero,
+        _ => reasons[g][m],
+    };
+    select(&weights, reason, draw)
 }
 
 fn among(group: usize, members: &[usize]) -> Selection {
@@ -38,15 +42,15 @@ fn among(group: usize, members: &[usize]) -> Selection {
     }
 }
 
-const COOLING: Standing = Standing::Cooling {
+const COOLING: Reason = Reason::CoolingDown {
     until: Timestamp::from_micros(50),
     cause: Cause::Throttled,
 };
-const EJECTED: Standing = Standing::Ejected {
+const EJECTED: Reason = Reason::BreakerOpen {
     until: Timestamp::from_micros(70),
 };
-const TENTH: Standing = Standing::Recovering { percent: 10 };
-use Standing::{Excluded, Ready};
+const TENTH: Reason = Reason::Recovering { percent: 10 };
+use Reason::{Ready, Tried};
 
 #[test]
 fn the_lowest_priority_number_with_a_ready_member_gets_everything() {
@@ -63,7 +67,7 @@ fn the_lowest_priority_number_with_a_ready_member_gets_everything() {
         among(1, &[0])
     );
     assert_eq!(
-        choose(&[&[(1, Excluded)], &[(1, EJECTED)], &[(1, Ready)]], 0),
+        choose(&[&[(1, Tried)], &[(1, EJECTED)], &[(1, Ready)]], 0),
         among(2, &[0])
     );
 }
@@ -93,7 +97,7 @@ fn the_breaker_alone_never_takes_the_last_deployment() {
 
 #[test]
 fn nobody_names_the_soonest_recovery_and_whether_it_is_throttling() {
-    let auth = Standing::Cooling {
+    let auth = Reason::CoolingDown {
         until: at(30),
         cause: Cause::Auth,
     };
@@ -103,48 +107,55 @@ fn nobody_names_the_soonest_recovery_and_whether_it_is_throttling() {
         blocked(Some(at(30)), true)
     );
     assert_eq!(
-        choose(&[&[(1, auth)], &[(1, Excluded)]], 0),
+        choose(&[&[(1, auth)], &[(1, Tried)]], 0),
         blocked(Some(at(30)), false)
     );
-    assert_eq!(choose(&[&[(1, Excluded)]], 0), blocked(None, false));
+    assert_eq!(choose(&[&[(1, Tried)]], 0), blocked(None, false));
     assert_eq!(choose(&[], 0), blocked(None, false));
 }
 
 #[test]
-fn weight_zero_is_never_chosen_not_even_as_a_last_resort() {
-    for standing in [Ready, EJECTED, TENTH] {
+fn what_more_than_health_speaks_against_is_never_chosen_not_even_as_a_last_resort() {
+    for reason in [
+        Reason::WeightZero,
+        Reason::Disabled,
+        Reason::Drained,
+        Reason::OperationUnavailable,
+        Reason::NoCredential,
+        Tried,
+    ] {
         let nobody = Selection::Nobody(Blocked::default());
-        assert_eq!(choose(&[&[(0, standing)]], 0), nobody, "{standing:?}");
+        assert_eq!(choose(&[&[(1, reason)]], 0), nobody, "{reason:?}");
     }
 }
 
-fn any_standing() -> impl Strategy<Value = Standing> {
+fn any_reason() -> impl Strategy<Value = Reason> {
     prop_oneof![
         Just(Ready),
-        (0_u8..=100).prop_map(|percent| Standing::Recovering { percent }),
-        (1_u64..100).prop_map(|t| Standing::Ejected { until: at(t) }),
-        (1_u64..100).prop_map(|t| Standing::Cooling {
+        (0_u8..=100).prop_map(|percent| Reason::Recovering { percent }),
+        (1_u64..100).prop_map(|t| Reason::BreakerOpen { until: at(t) }),
+        (1_u64..100).prop_map(|t| Reason::CoolingDown {
             until: at(t),
             cause: Cause::Throttled
         }),
-        Just(Excluded),
+        Just(Tried),
     ]
 }
 
 proptest! {
     #[test]
     fn never_an_excluded_or_cooling_member_and_never_past_a_ready_group(
-        groups in prop::collection::vec(prop::collection::vec((0_u32..4, any_standing()), 0..5), 0..5),
+        groups in prop::collection::vec(prop::collection::vec((0_u32..4, any_reason()), 0..5), 0..5),
         draw in 0_u8..100,
     ) {
-        let views: Vec<&[(u32, Standing)]> = groups.iter().map(Vec::as_slice).collect();
+        let views: Vec<&[(u32, Reason)]> = groups.iter().map(Vec::as_slice).collect();
         match choose(&views, draw) {
             Selection::Among { group, members } => {
                 prop_assert!(!members.is_empty());
                 for &member in &members {
-                    let (weight, standing) = groups[group][member];
+                    let (weight, reason) = groups[group][member];
                     prop_assert!(weight > 0);
-                    let blocked = matches!(standing, Excluded | Standing::Cooling { .. });
+                    let blocked = matches!(reason, Tried | Reason::CoolingDown { .. });
                     prop_assert!(!blocked);
                 }
                 let chosen_is_ready = matches!(groups[group][members[0]].1, Ready);
@@ -153,7 +164,7 @@ proptest! {
                 let any_ready = groups.iter().flatten().any(|m| m.0 > 0 && m.1 == Ready);
                 if any_ready && !chosen_is_ready {
                     let in_share = matches!(groups[group][members[0]].1,
-                        Standing::Recovering { percent } if draw < percent);
+                        Reason::Recovering { percent } if draw < percent);
                     prop_assert!(in_share);
                 }
             }

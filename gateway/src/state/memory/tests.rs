@@ -140,7 +140,7 @@ proptest! {
 fn only_what_still_matters_is_told() {
     let registry = Registry::default();
     let state = registry.deployment(&key(1), &name(1));
-    state.health.cool_down(at(20), Cause::Throttled);
+    state.health.cool_down(at(20), Cause::Throttled, at(1));
     registry.endpoint(&key(1));
     registry.wheel(&model(), 1);
     registry.pool(&model()).deposit(at(11));
@@ -255,11 +255,31 @@ fn impossible_times_hold_nobody_back_for_ever() {
 fn a_cool_down_that_is_restored_shortens_none() {
     let registry = Registry::default();
     let state = registry.endpoint(&key(1));
-    state.health.cool_down(at(20), Cause::Throttled);
+    state.health.cool_down(at(20), Cause::Throttled, at(1));
     let memory = registry.memory(at(1));
-    state.health.cool_down(at(30), Cause::Auth);
+    state.health.cool_down(at(30), Cause::Auth, at(1));
     registry.restore(memory, at(1));
     assert_eq!(state.health.cooling(at(1)), Some((at(30), Cause::Auth)));
+}
+
+#[test]
+fn a_switch_is_told_and_kept_unless_it_is_as_a_new_one() {
+    let registry = Registry::default();
+    for (name, switch) in [
+        ("kept", Switch::Disabled),
+        ("back", Switch::Drained),
+        ("back", Switch::Enabled),
+    ] {
+        registry
+            .switch(&EndpointName::new(name).unwrap())
+            .turn(switch);
+    }
+    registry.prune(at(1));
+    let memory = registry.memory(at(1));
+    assert_eq!(memory.facts.len(), 1, "{memory:?}");
+    let new = successor(&registry, at(1));
+    let kept = new.switch(&EndpointName::new("kept").unwrap());
+    assert_eq!(kept.position(), Switch::Disabled);
 }
 
 /// Another version of the program reads this: a change loses what the old one remembered.
@@ -283,6 +303,7 @@ fn it_is_written_in_words_that_hold_for_all_versions() {
         { "budget": { "model": "gpt-4o", "budget": { "seconds": vec![second; 10] } } },
         { "let_through": { "model": "gpt-4o", "at": 9 } },
         { "wheel": { "model": "gpt-4o", "priority": 1, "wheel": { "credit": [-3, 1, 2] } } },
+        { "switch": { "endpoint": "aoi-1", "switch": "drained" } },
     ]);
     let read: Memory = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(read.dropped, 0);

@@ -259,7 +259,7 @@ async fn the_command_line_compares_reloads_and_says_what_is_wrong() {
     // Whoever reaches the address changes nothing.
     let address = format!("http://{}/reload", fleet.gateway.admin);
     let refused = crate::support::client().post(address).send().await.unwrap();
-    assert_eq!(refused.status(), 405);
+    assert_eq!(refused.status(), 403);
     // The process is gone, and its socket with it or left behind.
     fleet.gateway.signal(Signal::KILL);
     fleet.gateway.ended().await;

@@ -161,9 +161,6 @@ fn last_error(error: &LastError, now: f64) -> String {
     if let Some(status) = error.status {
         text += &format!("  {status}");
     }
-    if let Some(code) = &error.code {
-        text += &format!("  {code}");
-    }
     if let Some(wait) = error.wait_seconds {
         text += &format!("  wait {}", span(wait.ceil()));
     }

@@ -172,7 +172,7 @@ fn details_show_the_last_errors_first() {
     let expected = "\
 gpt-4o on aoi-2
 state       ▲ throttling, throttled, since 00:59:58 UTC, 7s left
-last errors 00:59:58 UTC  3s ago  throttled  429  RateLimitReached  wait 10s
+last errors 00:59:58 UTC  3s ago  throttled  429  wait 10s
             00:58:58 UTC  63s ago  timeout
 endpoint    enabled, azure, https://aoi-2.example
 deployment  gpt-4o, swedencentral
