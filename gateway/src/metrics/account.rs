@@ -93,7 +93,8 @@ struct Sold {
 /// The counters of one client and one model.
 #[derive(Debug, Default)]
 struct Account {
-    requests: [[OnceLock<IntCounter>; CLASSES.len()]; OPERATIONS],
+    /// All classes at once: a rate does not see the first step of a series that begins with it.
+    requests: [OnceLock<[IntCounter; CLASSES.len()]>; OPERATIONS],
     /// As [`Sold::members`].
     spent: Vec<Vec<Spent>>,
 }
@@ -148,19 +149,15 @@ impl Accounts {
         let Some(class) = usize::from(status / 100).checked_sub(1) else {
             return;
         };
-        let account = self.account(caller, model);
-        let Some(counter) = account.requests[asked.index()].get(class) else {
-            return;
-        };
-        let resolve = || {
-            self.metrics.families.requests.with_label_values(&[
-                self.client(caller),
-                model.map_or(OTHER, |model| self.models[model].name.as_str()),
-                asked.as_str(),
-                CLASSES[class],
-            ])
-        };
-        counter.get_or_init(resolve).inc();
+        let counters = self.account(caller, model).requests[asked.index()].get_or_init(|| {
+            let client = self.client(caller);
+            let model = model.map_or(OTHER, |model| self.models[model].name.as_str());
+            let family = &self.metrics.families.requests;
+            CLASSES.map(|class| family.with_label_values(&[client, model, asked.as_str(), class]))
+        });
+        if let Some(counter) = counters.get(class) {
+            counter.inc();
+        }
     }
 
     /// Books the tokens of an answer that this member of the model's pool gave. Returns what they cost, in the

@@ -27,7 +27,7 @@ families! {
         switched: IntGaugeVec = "tokenweir_endpoint_switched" ["endpoint", "switch"];
         /// When the token of a credential expires, Unix time; 0: there is none.
         credential_expiry: GaugeVec = "tokenweir_credential_expiry_timestamp_seconds" ["credential"];
-        /// How long ago the keys of a token issuer were fetched.
+        /// How long ago the keys of a token issuer were fetched; infinite while there are none.
         key_set_age: GaugeVec = "tokenweir_key_set_age_seconds" ["issuer"];
         /// When the first of a listener's certificates expires, Unix time.
         certificate_expiry: GaugeVec = "tokenweir_certificate_expiry_timestamp_seconds" ["listener"];

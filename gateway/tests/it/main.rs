@@ -8,6 +8,8 @@ mod access;
 mod admin;
 // Bodies of every size and form.
 mod bodies;
+// Dashboards and alerts.
+mod boards;
 mod canary;
 // Who a caller is, and everything that somebody tries who is nobody.
 mod callers;
