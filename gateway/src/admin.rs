@@ -4,6 +4,7 @@
 //! cookie, so no web page can act in an operator's name. The words for states are those of the console.
 
 mod configuration;
+mod console;
 mod events;
 mod explain;
 mod identity;
@@ -113,6 +114,11 @@ impl Admin {
         let request = session.req_header();
         let refused = |status, reason: &str| Answer::Whole(Whole::refusal(status, reason));
         match route::route(&request.method, request.uri.path()) {
+            Route::File(file) => Answer::Whole(Whole {
+                status: StatusCode::OK,
+                content_type: file.content_type,
+                body: Bytes::from_static(file.text.as_bytes()),
+            }),
             Route::Page(page) if page.is_public() || authority != Authority::Nothing => {
                 self.page(page, request.uri.query())
             }
@@ -305,5 +311,7 @@ fn head(status: StatusCode, content_type: &'static str) -> pingora::Result<Respo
     head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(content_type))?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    head.insert_header(header::CONTENT_SECURITY_POLICY, console::POLICY)?;
+    head.insert_header(header::REFERRER_POLICY, "no-referrer")?;
     Ok(head)
 }

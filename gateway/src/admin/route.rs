@@ -4,6 +4,7 @@
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::console;
 use crate::policy::reason::Switch;
 
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -89,6 +90,8 @@ pub(super) enum Deed {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
+    /// Of the console.
+    File(&'static console::File),
     Page(Page),
     Deed(Deed),
     WrongMethod,
@@ -98,6 +101,13 @@ pub(super) enum Route {
 pub(super) fn route(method: &Method, path: &str) -> Route {
     let page = PAGES.iter().find(|(name, _)| *name == path);
     let reads = matches!(*method, Method::GET | Method::HEAD);
+    if let Some(file) = console::file(path) {
+        return if reads {
+            Route::File(file)
+        } else {
+            Route::WrongMethod
+        };
+    }
     match (page, deed(path)) {
         (Some(&(_, page)), _) if reads => Route::Page(page),
         (_, Some(deed)) if *method == Method::POST => Route::Deed(deed),
@@ -109,7 +119,7 @@ pub(super) fn route(method: &Method, path: &str) -> Route {
 /// For who asked for something else.
 pub(super) fn listed() -> String {
     let pages: Vec<_> = PAGES.iter().map(|(path, _)| *path).collect();
-    format!("not found; there are {}", pages.join(", "))
+    format!("not found; there are / (the console), {}", pages.join(", "))
 }
 
 fn deed(path: &str) -> Option<Deed> {
@@ -194,7 +204,9 @@ mod tests {
             (Method::PUT, "/endpoints/aoi-1/drain", Route::WrongMethod),
             (Method::POST, "/endpoints/aoi-1/explode", Route::Nothing),
             (Method::POST, "/endpoints/aoi-1", Route::Nothing),
-            (Method::GET, "/", Route::Nothing),
+            (Method::GET, "/", Route::File(console::file("/").unwrap())),
+            (Method::POST, "/", Route::WrongMethod),
+            (Method::GET, "/console", Route::Nothing),
             (Method::GET, "/status/", Route::Nothing),
         ] {
             assert_eq!(route(&method, path), expected, "{method} {path}");

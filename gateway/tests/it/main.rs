@@ -14,6 +14,8 @@ mod canary;
 // Who a caller is, and everything that somebody tries who is nobody.
 mod callers;
 mod config;
+// The page for operators, in a real browser.
+mod console;
 // How the gateway shows itself to providers.
 mod credentials;
 mod edges;

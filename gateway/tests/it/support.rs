@@ -30,6 +30,10 @@ const CONFIG: &str = "tokenweir.yaml";
 const ADMIN_SOCKET: &str = "admin.sock";
 const PROGRAM: &str = "tokenweir";
 
+/// A line of a configuration whose admin listener is to ask for [`ADMIN_TOKEN`].
+pub(crate) const WITH_ADMIN_TOKEN: &str = "# with admin token\n";
+pub(crate) const ADMIN_TOKEN: &str = "token-of-the-operators";
+
 /// A chat request for any shape.
 pub(crate) const CHAT: &str = r#"{"messages":[{"role":"user","content":"hello"}]}"#;
 
@@ -64,8 +68,13 @@ impl Gateway {
         } else {
             "listen: [{ address: \"127.0.0.1:0\" }, { address: \"127.0.0.1:0\", h2c: true }]\n"
         };
+        let token = if config.contains(WITH_ADMIN_TOKEN) {
+            ", token: { env: ADMIN_TOKEN }"
+        } else {
+            ""
+        };
         let config = format!(
-            "version: 1\n{listen}admin: {{ address: \"127.0.0.1:0\", socket: {} }}\n{config}",
+            "version: 1\n{listen}admin: {{ address: \"127.0.0.1:0\", socket: {}{token} }}\n{config}",
             socket.display()
         );
         std::fs::write(folder.path().join(CONFIG), &config).expect("the folder is ours");
@@ -78,6 +87,7 @@ impl Gateway {
             .arg("--config")
             .arg(folder.path().join(CONFIG))
             .envs(SEED.map(|(name, _)| (key_variable(name), format!("key-of-{name}"))))
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary was built");

@@ -75,7 +75,7 @@ impl Scene {
         let ca = self.trust.ca();
         let environment: &[_] = match sdk {
             Sdk::Node => &[("NODE_EXTRA_CA_CERTS", ca.as_path())],
-            Sdk::Python | Sdk::SemanticKernel | Sdk::Sslyze => &[],
+            Sdk::Python | Sdk::SemanticKernel | Sdk::Sslyze | Sdk::Browser => &[],
         };
         sdk.call(&[script, &settings.to_string()], environment)
             .await

@@ -21,6 +21,8 @@ pub(crate) enum Sdk {
     /// A scanner and no SDK, but got in the same way.
     Sslyze,
     Node,
+    /// A browser and no SDK, driven from Node: what is installed is the means to drive it.
+    Browser,
 }
 
 /// Why an SDK cannot be used here: for people.
@@ -72,7 +74,7 @@ impl Sdk {
 
     /// The interpreter, to be given a script. Installs once in a process.
     fn ready(self) -> Result<Command, Unusable> {
-        static INSTALLED: [OnceLock<Result<(), Unusable>>; 4] = [const { OnceLock::new() }; 4];
+        static INSTALLED: [OnceLock<Result<(), Unusable>>; 5] = [const { OnceLock::new() }; 5];
         INSTALLED[self as usize]
             .get_or_init(|| self.install())
             .clone()?;
@@ -83,7 +85,7 @@ impl Sdk {
                 python.arg("-B").current_dir(self.sources());
                 python
             }
-            Self::Node => {
+            Self::Node | Self::Browser => {
                 let mut node = Command::new("node");
                 node.current_dir(self.home());
                 node
@@ -99,6 +101,9 @@ impl Sdk {
 
     /// Brings `home` in line with the sources. Other test processes wait for the lock, then find it done.
     fn install(self) -> Result<(), Unusable> {
+        if matches!(self, Self::Browser) {
+            succeed(Command::new("chromium").arg("--version"))?;
+        }
         let home = self.home();
         let lock = File::create(home.with_extension("lock")).map_err(|e| e.to_string())?;
         lock.lock().map_err(|e| e.to_string())?;
@@ -106,7 +111,7 @@ impl Sdk {
             Self::Python => ("python3", "requirements.txt"),
             Self::SemanticKernel => ("python3", "semantic_kernel.txt"),
             Self::Sslyze => ("python3", "sslyze.txt"),
-            Self::Node => ("node", "package-lock.json"),
+            Self::Node | Self::Browser => ("node", "package-lock.json"),
         };
         let mut wanted = succeed(Command::new(interpreter).arg("--version"))?;
         let file = fs::read(self.sources().join(specification)).expect("it is part of the tests");
@@ -134,7 +139,7 @@ impl Sdk {
                 }
                 succeed(&mut pip)?;
             }
-            Self::Node => {
+            Self::Node | Self::Browser => {
                 self.copy_scripts()?;
                 let mut npm = Command::new("npm");
                 npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
@@ -150,7 +155,7 @@ impl Sdk {
     /// A JavaScript module finds packages only in the folders above itself, so it must lie beside them. What is
     /// there already stays untouched: it may be running.
     fn copy_scripts(self) -> Result<(), Unusable> {
-        if !matches!(self, Self::Node) {
+        if !matches!(self, Self::Node | Self::Browser) {
             return Ok(());
         }
         let copy = || -> io::Result<()> {
@@ -176,14 +181,16 @@ impl Sdk {
             Self::SemanticKernel => "sdk-semantic-kernel",
             Self::Sslyze => "sslyze",
             Self::Node => "sdk-node",
+            Self::Browser => "browser",
         })
     }
 
     fn sources(self) -> PathBuf {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sdk");
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
         here.join(match self {
-            Self::Python | Self::SemanticKernel | Self::Sslyze => "python",
-            Self::Node => "node",
+            Self::Python | Self::SemanticKernel | Self::Sslyze => "sdk/python",
+            Self::Node => "sdk/node",
+            Self::Browser => "console",
         })
     }
 }
