@@ -74,6 +74,8 @@ pub(crate) fn ask(target: &Target, request: &[u8], stop: &Stop) -> anyhow::Resul
 
 pub(crate) struct Gateway {
     pub(crate) url: String,
+    /// Where operators look.
+    pub(crate) admin: Option<String>,
     guard: Guard,
     _folder: TempDir,
 }
@@ -81,8 +83,10 @@ pub(crate) struct Gateway {
 pub(crate) struct GatewayOptions {
     pub(crate) threads: usize,
     pub(crate) access_log: bool,
+    /// Operators may look.
+    pub(crate) admin: bool,
     /// Further lines of configuration.
-    pub(crate) config: &'static str,
+    pub(crate) config: String,
 }
 
 impl Gateway {
@@ -95,9 +99,13 @@ impl Gateway {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("tokenweir.yaml");
         // Free now; should somebody take it before the gateway does, the gateway says so.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let authority = format!("127.0.0.1:{port}");
-        fs::write(&path, config(&authority, simulators, options))?;
+        let [authority, admin] = [(); 2].map(|()| free());
+        let (authority, admin) = (authority?, admin?);
+        let admin = options.admin.then_some(admin);
+        fs::write(
+            &path,
+            config(&authority, admin.as_deref(), simulators, options),
+        )?;
         let log_path = folder.path().join("log");
         let log = File::create(&log_path)?;
         let mut command = Command::new(program("tokenweir")?);
@@ -109,6 +117,7 @@ impl Gateway {
             .stdout(log);
         let mut gateway = Self {
             url: format!("http://{authority}"),
+            admin: admin.map(|admin| format!("http://{admin}")),
             guard: Guard::start(&mut command)?,
             _folder: folder,
         };
@@ -131,11 +140,25 @@ impl Gateway {
     }
 }
 
-fn config(authority: &str, simulators: &[Simulator], options: &GatewayOptions) -> String {
+fn free() -> anyhow::Result<String> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    Ok(address.to_string())
+}
+
+fn config(
+    authority: &str,
+    admin: Option<&str>,
+    simulators: &[Simulator],
+    options: &GatewayOptions,
+) -> String {
     let level = if options.access_log { "info" } else { "warn" };
-    let (threads, more) = (options.threads, options.config);
+    let (threads, more) = (options.threads, &options.config);
+    let admin = admin.map_or_else(
+        || "off".to_owned(),
+        |admin| format!("{{ address: \"{admin}\" }}"),
+    );
     let head = format!(
-        "admin: off\nlisten: [{{ address: \"{authority}\" }}]\nthreads: {threads}\nlog: {{ level: {level} }}\n{more}"
+        "admin: {admin}\nlisten: [{{ address: \"{authority}\" }}]\nthreads: {threads}\nlog: {{ level: {level} }}\n{more}"
     );
     let endpoints = simulators.iter().map(|simulator| (simulator, 1));
     document(&head, endpoints)

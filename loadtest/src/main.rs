@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     report::Report,
-    scenario::{certificates, crash, failover, hand_over, overhead, reload, stream},
+    scenario::{certificates, crash, failover, hand_over, observe, overhead, reload, stream},
     stop::Stop,
 };
 
@@ -47,6 +47,8 @@ struct Arguments {
 enum Scenario {
     /// Latency and processor time that the gateway adds to a small request
     Overhead(overhead::Options),
+    /// Processor time that it costs to see everything: log, metrics, console, traces
+    Observe(observe::Options),
     /// Many event streams at the same time
     Stream(stream::Options),
     /// One of two endpoints answers 429 now and then; fails if a client sees it
@@ -101,6 +103,7 @@ fn run(scenario: &Scenario, stop: &Stop) -> anyhow::Result<Report> {
     let load = process::load_average()?;
     let mut report = match scenario {
         Scenario::Overhead(options) => overhead::run(options, stop),
+        Scenario::Observe(options) => observe::run(options, stop),
         Scenario::Stream(options) => stream::run(options, stop),
         Scenario::Failover(options) => failover::run(options, stop),
         Scenario::Reload(options) => reload::run(options, stop),

@@ -44,7 +44,8 @@ pub(crate) fn run(options: &Options, stop: &Stop) -> anyhow::Result<Report> {
     let gateway_options = GatewayOptions {
         threads: options.threads,
         access_log: false,
-        config: CONFIG,
+        admin: false,
+        config: CONFIG.to_owned(),
     };
     let gateway = Gateway::start(&simulators, &gateway_options, stop)?;
     let target = |url: &str| Target::new(url, MODEL, "key-of-a-client");

@@ -7,6 +7,7 @@ pub(crate) mod crash;
 pub(crate) mod failover;
 pub(crate) mod hand_over;
 mod mix;
+pub(crate) mod observe;
 pub(crate) mod overhead;
 pub(crate) mod reload;
 pub(crate) mod stop;
@@ -94,7 +95,8 @@ impl Field {
             let options = GatewayOptions {
                 threads,
                 access_log,
-                config: "",
+                admin: false,
+                config: String::new(),
             };
             let gateway = Gateway::start(&simulators, &options, stop)?;
             contenders.push(contender(name, &gateway.url, Some(gateway.process()))?);

@@ -90,7 +90,7 @@ pub(crate) fn run(options: &Options, stop: &Stop) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-const COLUMNS: [Column; 8] = [
+pub(super) const COLUMNS: [Column; 8] = [
     Column("requests/s", |f| {
         Some(format!("{:.0}", f.requests_per_second))
     }),
