@@ -19,7 +19,7 @@ use crate::{
         retry::{Situation, Stop, Verdict, decide},
         select::{Blocked, Standing},
     },
-    pool::{Chosen, Decision, Pick, Place, Pool, Wanted},
+    pool::{Decision, Pick, Place, Pool, Wanted},
     state::{Changed, Lease},
 };
 
@@ -37,6 +37,8 @@ pub struct Course {
     pub history: SmallVec<[Tried; 2]>,
     /// Why there is no further attempt.
     pub stopped: Option<Stop>,
+    /// Its failures were its own fault, and are held against nobody.
+    pub blamed: bool,
     /// Of the last pick.
     pub decision: Decision,
     next: Option<Pick>,
@@ -150,7 +152,8 @@ impl Course {
             let may = blocked.soonest.is_some() && pool.state.try_let_through(now);
             let preferred = may.then(|| pool.preferred(&wanted)).flatten();
             let preferred = preferred.ok_or(blocked)?;
-            self.decision.chosen = Chosen::LetThrough(pool.tiers[preferred.place.tier].priority);
+            let priority = pool.tiers[preferred.place.tier].priority;
+            self.decision.let_through(preferred.place, priority);
             Ok(preferred)
         })?;
         self.next = Some(pick);
@@ -304,6 +307,7 @@ impl Course {
             .map(|suspect| !served && !suspect.lease.is_probe() && is_shared(&suspect.outcome))
             .collect();
         let request_blamed = blamed.contains(&true);
+        self.blamed |= request_blamed;
         // The lease of one that is not to blame is given back without a word.
         let guilty = suspects
             .into_iter()

@@ -64,6 +64,12 @@ impl Member {
     fn standing(&self, now: Timestamp) -> Standing {
         standing(&self.endpoint_state, &self.state, now)
     }
+
+    /// Whether the next attempt finds out if an open breaker may close.
+    #[must_use]
+    pub fn is_probe_due(&self, now: Timestamp) -> bool {
+        self.state.health.is_probe_due(now) || self.endpoint_state.health.is_probe_due(now)
+    }
 }
 
 /// A deployment's condition, in the words shown to people.
@@ -240,16 +246,13 @@ impl Pool {
     #[must_use]
     pub fn condition(&self, place: Place, reason: Reason, now: Timestamp) -> Condition {
         let member = self.member(place);
-        let probe_due = || {
-            member.state.health.is_probe_due(now) || member.endpoint_state.health.is_probe_due(now)
-        };
         let of_health = reason.usable_at(now).is_some();
         let (state, reason, until) = match reason {
             Reason::Disabled => ("disabled", Some("disabled by operator"), None),
             Reason::Drained => ("disabled", Some("drained by operator"), None),
             Reason::WeightZero => ("disabled", Some("weight 0"), None),
             Reason::NoCredential => ("error", Some("credential"), None),
-            Reason::Ready if probe_due() => ("recovering", Some("probe due"), None),
+            Reason::Ready if member.is_probe_due(now) => ("recovering", Some("probe due"), None),
             Reason::Ready => ("healthy", None, None),
             Reason::Recovering { .. } => ("recovering", Some("breaker"), None),
             Reason::BreakerOpen { until } => ("error", Some("breaker"), Some(until)),

@@ -22,10 +22,12 @@ pub struct AccessLine<'a> {
     /// Of the last attempt.
     pub endpoint: Option<&'a str>,
     pub attempts: &'a [Attempt<'a>],
-    /// Why that deployment was tried first.
+    /// Why the last one tried was chosen, or why nobody was left.
     pub decision: Option<&'a str>,
     /// Why no other was tried.
     pub stopped: Option<&'a str>,
+    /// Deployments failed alike, and it was not held against them.
+    pub blamed: bool,
     /// The code of the error that the client was told.
     pub error: Option<&'a str>,
     /// The answer broke off after it had begun.
@@ -96,6 +98,7 @@ impl AccessLine<'_> {
         line.list("attempts", self.attempts);
         line.field("decision", self.decision);
         line.field("stopped", self.stopped);
+        line.field("blamed", self.blamed.then_some(true));
         line.field("error", self.error);
         line.field("cut", self.cut.then_some(true));
         line.field("stream_error", self.stream_error.then_some(true));

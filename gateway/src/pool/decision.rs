@@ -46,6 +46,12 @@ impl Decision {
         }
     }
 
+    /// This one may find out whether it still must be left alone.
+    pub fn let_through(&mut self, place: Place, priority: u32) {
+        self.settle(place.tier, &[place.member], priority);
+        self.chosen = Chosen::LetThrough(priority);
+    }
+
     /// One of these members of that tier was chosen.
     pub(super) fn settle(&mut self, tier: usize, members: &[MemberIndex], priority: u32) {
         self.chosen = Chosen::Priority(priority);

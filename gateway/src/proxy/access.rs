@@ -52,6 +52,7 @@ pub(super) fn log(
         attempts: &attempts,
         decision: decision.as_deref(),
         stopped: ctx.course.stopped.map(Stop::as_str),
+        blamed: ctx.course.blamed,
         error: word(ctx.answer.error_code.as_deref()),
         cut: ctx.answer.cut,
         stream_error: summary.as_ref().is_some_and(|summary| summary.error),

@@ -95,8 +95,7 @@ pub(super) fn head(
         return relay(gateway, session, response, ctx);
     };
     if cause == Cause::BadRequest {
-        // What it was shows when its body passes; it is never sent anywhere else.
-        ctx.answer.error_body = Some(BytesMut::new());
+        // It is never sent anywhere else.
         attempt::succeeded(gateway, ctx, outcome);
         return relay(gateway, session, response, ctx);
     }
@@ -337,7 +336,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     parse(wait, clock::unix_now())
 }
 
-/// For the log: which of the client's mistakes a passed 4xx was.
+/// For the log: which error a passed answer was.
 pub(super) fn learn_error_code(ctx: &mut RequestContext) {
     if let Some(start) = ctx.answer.error_body.take() {
         ctx.answer.error_code = error_code(&start).map(std::borrow::Cow::into_owned);

@@ -1,7 +1,7 @@
 //! What looks at the body of an answer as it passes to the client: for the tokens it reports, the code of an error,
 //! the time of its first byte. Takes out what only the gateway asked for, and holds nothing else up.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 
@@ -28,6 +28,9 @@ pub(super) fn begin(response: &ResponseHeader, ctx: &mut RequestContext) {
         return;
     };
     let facts = &mut ctx.answer;
+    if response.status.as_u16() >= 400 {
+        facts.error_body = Some(BytesMut::new());
+    }
     let media_type = header(header::CONTENT_TYPE).unwrap_or_default();
     if media_type.starts_with(b"application/json") && response.status.is_success() {
         facts.json = Some(unary::Tap::default());

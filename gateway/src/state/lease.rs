@@ -97,7 +97,7 @@ impl Lease {
                 Scope::Deployment => self.deployment.health.cool_down(until, cause, now),
             }
         }
-        if let Some(trouble) = Trouble::of(outcome, effect.cool_down, now) {
+        if let Some(trouble) = Trouble::of(outcome, &effect, now) {
             match effect.scope {
                 Scope::Endpoint => self.endpoint.troubles.add(trouble),
                 Scope::Deployment => self.deployment.troubles.add(trouble),

@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 
 use crate::{
     clock::Timestamp,
-    policy::{cause::Cause, outcome::Outcome},
+    policy::{
+        cause::Cause,
+        outcome::{BreakerSignal, Effect, Outcome},
+    },
 };
 
 /// As many are kept.
@@ -21,11 +24,13 @@ pub struct Trouble {
     pub status: Option<u16>,
     /// The cool-down that followed.
     pub wait: Option<Duration>,
+    /// A breaker counted it.
+    pub counts: bool,
 }
 
 impl Trouble {
     /// `None` for what says nothing about who was tried.
-    pub(super) fn of(outcome: &Outcome, wait: Option<Duration>, at: Timestamp) -> Option<Self> {
+    pub(super) fn of(outcome: &Outcome, effect: &Effect, at: Timestamp) -> Option<Self> {
         let cause = outcome.cause?;
         match cause {
             Cause::ClientGone | Cause::BadRequest | Cause::ContentFilter | Cause::Gateway => None,
@@ -41,7 +46,8 @@ impl Trouble {
                 at,
                 cause,
                 status: outcome.status,
-                wait,
+                wait: effect.cool_down,
+                counts: effect.breaker == BreakerSignal::Failure,
             }),
         }
     }
@@ -72,10 +78,16 @@ impl Troubles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{
+        outcome::effect,
+        params::{BreakerParams, CoolDownParams},
+    };
 
     fn trouble(seconds: u64, status: u16) -> Option<Trouble> {
         let at = Timestamp::from_micros(seconds * 1_000_000);
-        Trouble::of(&Outcome::of_answer(status, None, None), None, at)
+        let outcome = Outcome::of_answer(status, None, None);
+        let params = (BreakerParams::default(), CoolDownParams::default());
+        Trouble::of(&outcome, &effect(&outcome, &params.0, &params.1), at)
     }
 
     #[test]

@@ -23,6 +23,9 @@ impl Question<'_> {
         };
         match reason {
             Reason::Ready if share == 0.0 => "ready, but a better priority is used".to_owned(),
+            Reason::Ready if member.is_probe_due(self.moment.now) => {
+                "ready: the next request finds out whether its breaker may close".to_owned()
+            }
             Reason::Ready => "ready".to_owned(),
             Reason::Recovering { percent } => {
                 format!("its breaker was open: it gets {percent} % of its share for now")
@@ -58,11 +61,14 @@ impl Question<'_> {
         }
     }
 
-    /// ` because of 429 (throttled) at 12:00:00 UTC`. `cause`: `None` for any.
+    /// ` because of 429 (throttled) at 12:00:00 UTC`. `cause`: of a cool-down; `None`: whatever opened a breaker.
     fn because(&self, pool: &Pool, place: Place, cause: Option<Cause>) -> String {
         let member = pool.member(place);
         let troubles = member.state.troubles.both(&member.endpoint_state.troubles);
-        let is_it = |trouble: &&Trouble| cause.is_none_or(|cause| trouble.cause == cause);
+        let is_it = |trouble: &&Trouble| match cause {
+            Some(cause) => trouble.cause == cause && trouble.wait.is_some(),
+            None => trouble.counts,
+        };
         match (troubles.iter().find(is_it), cause) {
             (Some(trouble), _) => {
                 let word = trouble.cause.as_str();
