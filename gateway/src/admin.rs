@@ -17,11 +17,12 @@ mod scrape;
 mod status;
 mod switches;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
+use parking_lot::Mutex;
 use pingora::{
     apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream},
     http::ResponseHeader,
@@ -39,12 +40,16 @@ use self::{
     readiness::Readiness,
     route::{Deed, Page, Route},
 };
-use crate::{orders::Desk, secret::Secret, server::Shared};
+use crate::{clock::Timestamp, orders::Desk, secret::Secret, server::Shared};
 
 /// Seconds that an idle connection is kept.
 const KEEP_ALIVE_SECS: u64 = 60;
+/// A reader that has not taken a page by then is given up: pages are megabytes, and wait in memory.
+const WRITE: Duration = Duration::from_secs(30);
 /// Each of them has the whole status written once a second.
 const EVENT_STREAMS_MAX: usize = 32;
+/// For so long all of them are told the same: to sum up what is counted takes milliseconds in a large fleet.
+const EVENT_AGE_MAX: Duration = Duration::from_millis(500);
 
 pub struct Admin {
     shared: Arc<Shared>,
@@ -52,6 +57,8 @@ pub struct Admin {
     /// Where orders are given; `None` on the address.
     desk: Option<Desk>,
     event_streams: Arc<Semaphore>,
+    /// The last event, and when it was made.
+    event: Mutex<Option<(Timestamp, Bytes)>>,
 }
 
 /// What somebody may do.
@@ -106,6 +113,24 @@ impl Admin {
             stopping,
             desk,
             event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            event: Mutex::new(None),
+        }
+    }
+
+    /// The status for those who read it as events.
+    fn event(&self) -> Bytes {
+        let moment = Moment::read();
+        let mut last = self.event.lock();
+        match &*last {
+            Some((at, event)) if moment.now.since(*at) < EVENT_AGE_MAX => event.clone(),
+            Some(_) | None => {
+                let snapshot = self.shared.snapshot.load();
+                let draining = *self.stopping.borrow();
+                let status = status::Status::of(&self.shared, &snapshot, draining, moment);
+                let event = events::event(&serde_json::to_string(&status).unwrap_or_default());
+                *last = Some((moment.now, event.clone()));
+                event
+            }
         }
     }
 
@@ -268,17 +293,11 @@ impl HttpServerApp for Admin {
         }
         let keep = (!*shutdown.borrow()).then_some(KEEP_ALIVE_SECS);
         session.set_keepalive(keep);
+        session.set_write_timeout(Some(WRITE));
         match self.answer(&mut session).await {
             Answer::Whole(whole) => write(&mut session, whole).await,
             Answer::Events(_permit) => {
-                let page = || {
-                    let snapshot = self.shared.snapshot.load();
-                    let draining = *self.stopping.borrow();
-                    let status =
-                        status::Status::of(&self.shared, &snapshot, draining, Moment::read());
-                    serde_json::to_string(&status).unwrap_or_default()
-                };
-                events::stream(&mut session, page, shutdown.clone()).await
+                events::stream(&mut session, || self.event(), shutdown.clone()).await
             }
         }
         .ok()?;

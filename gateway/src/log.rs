@@ -114,6 +114,17 @@ impl Log {
         });
     }
 
+    /// Writes that the level is another one now. No filter keeps that out: it would be the first line that is missed.
+    pub fn level_changed(&self, by: &str, before: &str, after: &str) {
+        let target = "gateway::admin::level";
+        write(&self.lines, self.form, Level::WARN, target, |to| {
+            to.field("message", "an operator has changed the level of the log");
+            to.field("by", by);
+            to.field("before", before);
+            to.field("after", after);
+        });
+    }
+
     /// Lines that were lost since the start: the reader was too slow, or the disk full.
     #[must_use]
     pub fn dropped(&self) -> u64 {

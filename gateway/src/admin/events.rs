@@ -15,7 +15,7 @@ const WRITE: Duration = Duration::from_secs(10);
 
 pub(super) async fn stream(
     session: &mut ServerSession,
-    page: impl Fn() -> String,
+    event: impl Fn() -> Bytes,
     mut shutdown: ShutdownWatch,
 ) -> pingora::Result<()> {
     let mut head = head(StatusCode::OK, "text/event-stream")?;
@@ -34,8 +34,12 @@ pub(super) async fn stream(
             _ = shutdown.wait_for(|&stops| stops) => break,
             _ = ticks.tick() => {}
         }
-        let event = format!("event: status\ndata: {}\n\n", page());
-        session.write_response_body(event.into(), false).await?;
+        session.write_response_body(event(), false).await?;
     }
     session.write_response_body(Bytes::new(), true).await
+}
+
+/// `status` has no line ends, as JSON has none.
+pub(super) fn event(status: &str) -> Bytes {
+    format!("event: status\ndata: {status}\n\n").into()
 }

@@ -64,6 +64,9 @@ struct Candidate<'a> {
 
 type Refusal = (StatusCode, String);
 
+/// Names are short, and the answer repeats the model's for every endpoint.
+const QUERY_BYTES_MAX: usize = 4 * 1024;
+
 /// # Errors
 /// What is wrong with the question.
 pub(super) fn explain<'a>(
@@ -71,6 +74,11 @@ pub(super) fn explain<'a>(
     query: Option<&str>,
     moment: Moment,
 ) -> Result<Explained<'a>, Refusal> {
+    if query.is_some_and(|query| query.len() > QUERY_BYTES_MAX) {
+        return Err(bad(format!(
+            "the query is longer than {QUERY_BYTES_MAX} bytes"
+        )));
+    }
     let asked = parameter(query, "model");
     let asked = asked.ok_or_else(|| bad("which model? /explain?model=NAME".to_owned()))?;
     let client = match parameter(query, "client") {

@@ -32,6 +32,6 @@ pub(super) async fn change(log: &Log, session: &mut ServerSession) -> Whole {
         return Whole::refusal(StatusCode::UNPROCESSABLE_ENTITY, &bad.to_string());
     }
     let after = log.control.current();
-    tracing::warn!(by = by_whom(session), %before, %after, "an operator has changed the level of the log");
+    log.level_changed(&by_whom(session), &before, &after);
     Whole::json(StatusCode::OK, &json!({ "before": before, "level": after }))
 }

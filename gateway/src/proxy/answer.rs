@@ -60,7 +60,8 @@ pub(super) fn head(
     }
     ctx.course.answered(status);
     read_limits(response, ctx);
-    if (status == 404 || ctx.asks && matches!(status, 400 | 422)) && has_body(response, session) {
+    let may_be_of_us = ctx.asks && matches!(status, 400 | 422) && !is_long(response);
+    if (status == 404 || may_be_of_us) && has_body(response, session) {
         ctx.reply = Reply::Held(Box::new(Held {
             head: response.clone(),
             body: BytesMut::new(),
@@ -323,6 +324,13 @@ fn has_body(response: &ResponseHeader, session: &Session) -> bool {
         || response.version < Version::HTTP_2,
         |length| length.as_bytes() != b"0",
     )
+}
+
+/// Too long to be held, and for a refusal of what the gateway had added: some servers repeat the request in theirs.
+fn is_long(response: &ResponseHeader) -> bool {
+    let length = response.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    length.is_some_and(|length| length > HELD_BYTES_MAX)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

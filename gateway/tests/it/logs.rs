@@ -124,6 +124,30 @@ impl Drop for Logging {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_level_that_is_changed_by_hand_is_told_whatever_it_lets_pass() {
+    let mut fleet = Fleet::start("log: { level: info }").await;
+    for (before, after) in [
+        ("info", "off"),
+        ("off", "info,gateway=off"),
+        ("info,gateway=off", "info"),
+    ] {
+        assert!(fleet.gateway.ask(&["log-level", after]).status.success());
+        let told = fleet
+            .gateway
+            .next_event(|event| event["target"] == "gateway::admin::level");
+        assert_eq!(
+            (&told["before"], &told["after"]),
+            (&before.into(), &after.into()),
+            "{told}"
+        );
+        assert!(
+            told["by"].as_str().unwrap().starts_with("unix uid "),
+            "{told}"
+        );
+    }
+}
+
 /// What is in a file once it contains `text`.
 async fn until(path: &Path, text: &str) -> String {
     let deadline = Instant::now() + PATIENCE;

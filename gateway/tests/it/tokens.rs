@@ -167,7 +167,9 @@ async fn a_refusal_of_the_question_is_not_shown_to_the_client() {
         Some((STREAM.len().div_ceil(4) as u64, 16, true))
     );
 
-    // A mistake of the client's own is the client's to see, and costs nothing.
+    // A mistake of the client's own is the client's to see, and costs nothing; also where it is repeated at length.
+    let long = "x".repeat(100 * 1024);
+    let long = format!(r#"{{"error":{{"code":"bad","message":"{long}"}}}}"#);
     for (status, body, code) in [
         (
             400,
@@ -175,6 +177,7 @@ async fn a_refusal_of_the_question_is_not_shown_to_the_client() {
             "content_filter",
         ),
         (422, r#"{"error":{"code":"bad","message":"m"}}"#, "bad"),
+        (422, &long, ""),
     ] {
         fleet.aoi(1).inject(refusal(status, body));
         let before = fleet.requests(GPT)[0];
@@ -183,8 +186,8 @@ async fn a_refusal_of_the_question_is_not_shown_to_the_client() {
         assert_eq!(fleet.requests(GPT), [before + 1, 0, 0]);
         let line = fleet.gateway.next_access();
         assert_eq!(
-            (&line["error"], counted(&line)),
-            (&code.into(), None),
+            (line["error"].as_str().unwrap_or_default(), counted(&line)),
+            (code, None),
             "{line}"
         );
         fleet.gateway.until("aoi-1", GPT, "healthy").await;

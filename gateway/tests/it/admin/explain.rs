@@ -106,6 +106,9 @@ async fn what_nobody_has_is_said_and_what_makes_no_sense_is_refused() {
             "{query}"
         );
     }
+    // The name would be in the answer once for each endpoint.
+    let long = format!("/explain?model={}", "m".repeat(5000));
+    assert_eq!(fleet.gateway.asked("GET", &long, None).await, 400);
     let printed = fleet.gateway.ask(&["explain", "--model", "four"]);
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
     assert!(
