@@ -17,7 +17,7 @@ mod scrape;
 mod status;
 mod switches;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -70,6 +70,8 @@ enum Authority {
     Operates,
     /// There is no token to show.
     Reads,
+    /// There is none, and the request is for another host.
+    Elsewhere,
     Nothing,
 }
 
@@ -144,9 +146,16 @@ impl Admin {
                 content_type: file.content_type,
                 body: Bytes::from_static(file.text.as_bytes()),
             }),
-            Route::Page(page) if page.is_public() || authority != Authority::Nothing => {
+            Route::Page(page)
+                if page.is_public()
+                    || !matches!(authority, Authority::Nothing | Authority::Elsewhere) =>
+            {
                 self.page(page, request.uri.query())
             }
+            _ if authority == Authority::Elsewhere => refused(
+                StatusCode::MISDIRECTED_REQUEST,
+                "on loopback this is `localhost` or an address, unless `admin.token` is set",
+            ),
             _ if authority == Authority::Nothing => refused(
                 StatusCode::UNAUTHORIZED,
                 "show the token of `admin.token`: authorization: Bearer …",
@@ -235,9 +244,11 @@ impl Admin {
             (Deed::Level, Authority::Everything | Authority::Operates, _) => {
                 level::change(&self.shared.log, session).await
             }
-            (Deed::Switch { .. } | Deed::Level, Authority::Reads | Authority::Nothing, _) => {
-                Whole::refusal(StatusCode::FORBIDDEN, READS_ONLY)
-            }
+            (
+                Deed::Switch { .. } | Deed::Level,
+                Authority::Reads | Authority::Elsewhere | Authority::Nothing,
+                _,
+            ) => Whole::refusal(StatusCode::FORBIDDEN, READS_ONLY),
         }
     }
 
@@ -248,11 +259,32 @@ impl Admin {
         let snapshot = self.shared.snapshot.load();
         let admin = snapshot.config.admin.as_ref();
         match admin.and_then(|admin| admin.token.as_ref()) {
+            // The page of a stranger may have had its name resolved to us, and a browser would let it read.
+            None if admin.is_some_and(|admin| admin.address.ip().is_loopback())
+                && !names_us(session) =>
+            {
+                Authority::Elsewhere
+            }
             None => Authority::Reads,
             Some(token) if shows(session, token) => Authority::Operates,
             Some(_) => Authority::Nothing,
         }
     }
+}
+
+/// Whether a request on loopback is for this machine: whoever resolves a name of theirs to it uses that name.
+fn names_us(session: &ServerSession) -> bool {
+    let Some(host) = session.req_header().headers.get(header::HOST) else {
+        return true;
+    };
+    let authority = http::uri::Authority::try_from(host.as_bytes());
+    authority.is_ok_and(|authority| {
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    })
 }
 
 const READS_ONLY: &str =

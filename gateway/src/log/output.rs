@@ -13,6 +13,11 @@ use std::{
 
 use anstream::{AutoStream, ColorChoice};
 
+/// The kernel does not divide a write to a pipe that is no longer (PIPE_BUF, pipe(7)). Two processes write to the
+/// same one during a hand-over, and their lines must not mix.
+const PIPE_BYTES_MAX: usize = 4096;
+/// It divides none to a file: each call holds the file's lock. Four lines at a time would cost a microsecond a line.
+const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Others are neither to read a file nor to write it.
 const MODE: u32 = 0o640;
 
@@ -21,6 +26,8 @@ pub(super) struct Output {
     file: File,
     /// Set if a person reads it as it comes.
     pub(super) terminal: Option<Terminal>,
+    /// What is written at one time stays together up to here.
+    pub(super) piece_bytes_max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +66,16 @@ impl Output {
 
 impl From<OwnedFd> for Output {
     fn from(descriptor: OwnedFd) -> Self {
+        let file = File::from(descriptor);
+        let is_file = file.metadata().is_ok_and(|what| what.is_file());
         Self {
-            file: descriptor.into(),
+            file,
             terminal: None,
+            piece_bytes_max: if is_file {
+                FILE_BYTES_MAX
+            } else {
+                PIPE_BYTES_MAX
+            },
         }
     }
 }

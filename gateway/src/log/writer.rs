@@ -25,9 +25,6 @@ use super::output::Output;
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Lines come in company: the thread that writes them is woken for the first one, and waits so long for the rest.
 const GATHER: Duration = Duration::from_millis(2);
-/// The kernel does not divide a write to a pipe that is no longer (PIPE_BUF, pipe(7)). Two processes write to the
-/// same one during a hand-over, and their lines must not mix.
-const WRITE_BYTES_MAX: usize = 4096;
 /// A pipe that somebody has made non-blocking is full.
 const FULL: Duration = Duration::from_millis(1);
 /// For the last lines; somebody who does not read them must not hold up a stop.
@@ -201,7 +198,10 @@ impl Writer {
             self.torn = false;
         }
         while !rest.is_empty() {
-            match self.output.write(&rest[..piece(rest)]) {
+            match self
+                .output
+                .write(&rest[..piece(rest, self.output.piece_bytes_max)])
+            {
                 Ok(count @ 1..) => {
                     self.torn = rest[count - 1] != b'\n';
                     rest = &rest[count..];
@@ -220,8 +220,8 @@ impl Writer {
 }
 
 /// How much is written at one time: whole lines, if they are not too long.
-fn piece(rest: &[u8]) -> usize {
-    let Some(start) = rest.get(..WRITE_BYTES_MAX) else {
+fn piece(rest: &[u8], bytes_max: usize) -> usize {
+    let Some(start) = rest.get(..bytes_max) else {
         return rest.len();
     };
     memrchr(b'\n', start)

@@ -260,3 +260,23 @@ async fn every_path_of_the_openapi_document_answers() {
         }
     }
 }
+
+/// Somebody can have a name of theirs resolved to this machine, and their page read what answers under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_loopback_only_this_machine_is_meant() {
+    let fleet = Fleet::start("").await;
+    for (path, host, status) in [
+        ("/status", "evil.example", 421),
+        ("/status", "127.0.0.1.evil.example:9090", 421),
+        ("/config", "evil.example:9090", 421),
+        ("/nothing", "evil.example", 421),
+        ("/healthz", "gateway.example", 200),
+        ("/status", "localhost:9090", 200),
+        ("/status", "127.0.0.1", 200),
+        ("/status", "[::1]:9090", 200),
+    ] {
+        let url = format!("http://{}{path}", fleet.gateway.admin);
+        let answer = client().get(url).header("host", host).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{path} {host}");
+    }
+}

@@ -117,8 +117,8 @@ pub(super) struct RawAdmin {
     /// Absolute path of a unix socket for `tokenweir reload`, `upgrade` and `check --diff`; only the user that the
     /// gateway runs as and root can open it.
     pub(super) socket: Option<PathBuf>,
-    /// Whoever shows it as a bearer token on the address can read, and switch endpoints; nobody else can do either, but
-    /// `/healthz` and `/readyz` stay open. At least 16 characters.
+    /// Whoever shows it as a bearer token on the address can read, switch endpoints and change the log level; nobody else
+    /// can do any of it, but `/healthz` and `/readyz` stay open. At least 16 characters.
     pub(super) token: Option<RawSecret>,
 }
 

@@ -136,7 +136,12 @@ fn what_is_written_at_one_time_is_whole_lines_that_a_pipe_does_not_divide() {
         (line(4096) + &line(10), 4096),
         (line(5000) + &line(10), 5000),
     ] {
-        assert_eq!(piece(waiting.as_bytes()), expected, "{}", waiting.len());
+        assert_eq!(
+            piece(waiting.as_bytes(), 4096),
+            expected,
+            "{}",
+            waiting.len()
+        );
     }
 }
 
