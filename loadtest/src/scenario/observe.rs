@@ -25,7 +25,7 @@ const QUIET: &str = "nothing is looked at";
 const WATCHED: &str = "everything is looked at";
 const TRACED: &str = "and one trace in ten";
 /// Of the gateway that says nothing.
-const SILENT: &str = "defaults: { usage: { ask: false } }\nresponse_headers: false\n";
+const SILENT: &str = "defaults: { usage: { ask: false } }\n";
 const PRICED: &str =
     "models: { gpt-4o: { price: { prompt: 2.50, cached: 1.25, completion: 10 } } }\n";
 /// Prometheus asks less often than the console is told.
