@@ -92,8 +92,9 @@ async fn the_watchdog_hears_from_a_runtime_that_turns() {
     }
     // The process that takes over is watched; the old one no longer says that all is well.
     gateway.signal(Signal::USR2);
-    gateway.handed_over();
+    // Its socket holds a few messages only; whoever has more to say waits until they are read.
     while !manager.any().starts_with("READY=1\n") {}
+    gateway.handed_over();
     assert!(gateway.ended().await.success());
     assert_eq!(manager.any(), "WATCHDOG=1\n");
 }
