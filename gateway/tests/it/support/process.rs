@@ -118,11 +118,22 @@ impl Gateway {
         self.child.try_wait().expect("it is ours").is_some()
     }
 
+    /// What it logged at the end may still be on its way to us. Where another process logs to the same place, that has
+    /// no end.
+    fn read_last_lines(&mut self) {
+        if self.successors.is_empty() {
+            while let Ok(event) = self.log.recv_timeout(PATIENCE) {
+                self.seen.push(event);
+            }
+        }
+    }
+
     /// Waits until the process that was started first has ended.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("it is ours") {
+                self.read_last_lines();
                 return status;
             }
             assert!(Instant::now() < deadline, "it does not end");
