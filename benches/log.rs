@@ -1,7 +1,7 @@
 //! Measures what the log costs a request: its one line, formed and handed over to the thread that writes it, to
 //! `/dev/null`. Not measured: taking the values out of the request, and that thread's own work.
 
-use std::{hint::black_box, path::Path};
+use std::{hint::black_box, path::Path, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::{
@@ -44,10 +44,10 @@ fn line() -> AccessLine<'static> {
         tokens_estimated: Some(false),
         cost: Some(0.004_327_5),
         bytes: 61_482,
-        first_byte_ms: Some(312.487),
-        ttft_ms: Some(300.112),
-        overhead_ms: Some(0.214),
-        duration_ms: 1856.301,
+        first_byte: Some(Duration::from_micros(312_487)),
+        to_first_token: Some(Duration::from_micros(312_487)),
+        overhead: Duration::from_micros(214),
+        duration: Duration::from_micros(1_856_301),
         request_id: Some("2f0e5c1c-3a1d-4c55-9b8e-0f2a64a7c3d1"),
         client_request_id: Some("0b6c3df0-5e0e-4f6b-a8a1-3a5ad2bd7a44"),
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),

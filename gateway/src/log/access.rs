@@ -1,9 +1,7 @@
 //! The one line that a request leaves. It is no `tracing` event: those pass each field through a visitor, and this one
 //! is written for every request. Nothing in it comes from a query, a body or a credential.
 
-use std::fmt;
-
-use serde::Serialize;
+use std::{fmt, time::Duration};
 
 use super::form::Line;
 
@@ -45,10 +43,11 @@ pub struct AccessLine<'a> {
     pub cost: Option<f64>,
     /// Of the answer's body.
     pub bytes: u64,
-    pub first_byte_ms: Option<f64>,
-    pub ttft_ms: Option<f64>,
-    pub overhead_ms: Option<f64>,
-    pub duration_ms: f64,
+    pub first_byte: Option<Duration>,
+    /// Of a stream.
+    pub to_first_token: Option<Duration>,
+    pub overhead: Duration,
+    pub duration: Duration,
     /// The `x-request-id` that the client got.
     pub request_id: Option<&'a str>,
     /// What the client calls its request: its `x-request-id`, else its `x-ms-client-request-id`.
@@ -58,13 +57,12 @@ pub struct AccessLine<'a> {
     pub trace_id: Option<&'a str>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Attempt<'a> {
     pub endpoint: &'a str,
     pub deployment: &'a str,
     /// `ok`, or the cause of the failure.
     pub outcome: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub ms: u64,
 }
@@ -86,6 +84,16 @@ impl fmt::Display for Attempt<'_> {
     }
 }
 
+impl Attempt<'_> {
+    fn write(&self, line: &mut Line<'_>) {
+        line.field("endpoint", self.endpoint);
+        line.field("deployment", self.deployment);
+        line.field("outcome", self.outcome);
+        line.field("status", self.status);
+        line.field("ms", self.ms);
+    }
+}
+
 impl AccessLine<'_> {
     pub(super) fn write(&self, line: &mut Line<'_>) {
         line.field("message", "request");
@@ -95,7 +103,7 @@ impl AccessLine<'_> {
         line.field("client", self.client);
         line.field("model", self.model);
         line.field("endpoint", self.endpoint);
-        line.list("attempts", self.attempts);
+        line.list("attempts", self.attempts, Attempt::write);
         line.field("decision", self.decision);
         line.field("stopped", self.stopped);
         line.field("blamed", self.blamed.then_some(true));
@@ -110,10 +118,10 @@ impl AccessLine<'_> {
         line.field("tokens_estimated", self.tokens_estimated);
         line.field("cost", self.cost);
         line.field("bytes", self.bytes);
-        line.field("first_byte_ms", self.first_byte_ms);
-        line.field("ttft_ms", self.ttft_ms);
-        line.field("overhead_ms", self.overhead_ms);
-        line.field("duration_ms", self.duration_ms);
+        line.field("first_byte_ms", self.first_byte);
+        line.field("ttft_ms", self.to_first_token);
+        line.field("overhead_ms", self.overhead);
+        line.field("duration_ms", self.duration);
         line.field("request_id", self.request_id);
         line.field("client_request_id", self.client_request_id);
         line.field("ms_client_request_id", self.ms_client_request_id);
@@ -123,8 +131,6 @@ impl AccessLine<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::{Value, json};
     use tracing::Level;
 
@@ -166,7 +172,8 @@ mod tests {
             attempts: &ATTEMPTS,
             prompt_tokens: Some(11),
             cost: Some(0.25),
-            duration_ms: 352.125,
+            overhead: Duration::from_micros(210),
+            duration: Duration::from_micros(352_125),
             ..AccessLine::default()
         };
         let parsed: Value = serde_json::from_str(&written(Form::Json, &line)).unwrap();
@@ -179,14 +186,14 @@ mod tests {
                     { "endpoint": "aoi-1", "deployment": "gpt4", "outcome": "throttled", "status": 429, "ms": 12 },
                     { "endpoint": "aoi-2", "deployment": "gpt-4o", "outcome": "connect", "ms": 340 },
                 ],
-                "prompt_tokens": 11, "cost": 0.25, "bytes": 0, "duration_ms": 352.125,
+                "prompt_tokens": 11, "cost": 0.25, "bytes": 0, "overhead_ms": 0.21, "duration_ms": 352.125,
             })
         );
         assert_eq!(
             written(Form::Logfmt, &line),
             "timestamp=2025-11-21T08:00:00.000001Z level=INFO target=access message=request method=POST \
              path=/v1/chat/completions status=502 attempts=\"aoi-1 gpt4 throttled 429 12ms, aoi-2 gpt-4o connect 340ms\" \
-             prompt_tokens=11 cost=0.25 bytes=0 duration_ms=352.125\n"
+             prompt_tokens=11 cost=0.25 bytes=0 overhead_ms=0.210 duration_ms=352.125\n"
         );
     }
 }

@@ -93,15 +93,32 @@ impl<'a> Line<'a> {
     }
 
     /// `key` is a name from the code, not from a request.
+    #[inline(always)]
     pub(super) fn field(&mut self, key: &str, value: impl Value) {
         value.write(key, self);
     }
 
-    /// A JSON array of objects; elsewhere one text, with commas between the items.
-    pub(super) fn list<T: Serialize + Display>(&mut self, key: &str, items: &[T]) {
+    /// A JSON array of objects, whose fields `write` adds, one at least; elsewhere one text, with commas between the items.
+    pub(super) fn list<T: Display>(
+        &mut self,
+        key: &str,
+        items: &[T],
+        write: impl Fn(&T, &mut Self),
+    ) {
         if self.form == Form::Json {
             self.key(key);
-            self.json(items);
+            self.add("[");
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    self.add(",");
+                }
+                let start = self.out.len();
+                write(item, self);
+                // In place of the comma that stands in front of every field.
+                self.out[start] = b'{';
+                self.add("}");
+            }
+            self.add("]");
         } else {
             let texts: Vec<String> = items.iter().map(T::to_string).collect();
             self.field(key, texts.join(", ").as_str());
@@ -146,6 +163,7 @@ impl<'a> Line<'a> {
         write!(self.out, ".{:06}Z", now.subsec_micros()).expect("a Vec takes every write");
     }
 
+    #[inline(always)]
     fn key(&mut self, key: &str) {
         match self.form {
             Form::Json => {
@@ -182,7 +200,8 @@ pub(super) trait Value {
 macro_rules! number {
     ($($number:ty),*) => {$(
         impl Value for $number {
-            fn write(&self, key: &str, line: &mut Line<'_>) {
+            #[inline(always)]
+    fn write(&self, key: &str, line: &mut Line<'_>) {
                 line.key(key);
                 line.json(self);
             }
@@ -192,7 +211,22 @@ macro_rules! number {
 
 number!(u16, u64, i64, f64, bool);
 
+/// In milliseconds, to the microsecond. By whole numbers: what a float's digits are takes several times as long to find.
+impl Value for Duration {
+    #[inline(always)]
+    fn write(&self, key: &str, line: &mut Line<'_>) {
+        line.key(key);
+        line.json(self.as_secs() * 1000 + u64::from(self.subsec_millis()));
+        let micros = self.subsec_micros() % 1000;
+        let digits = [micros / 100, micros / 10 % 10, micros % 10];
+        line.out.push(b'.');
+        line.out
+            .extend(digits.map(|digit| b"0123456789"[digit as usize]));
+    }
+}
+
 impl Value for &str {
+    #[inline(always)]
     fn write(&self, key: &str, line: &mut Line<'_>) {
         if matches!(line.form, Form::Text { .. }) && key == "message" {
             line.add(" ");
@@ -209,6 +243,7 @@ impl Value for &str {
 }
 
 impl<T: Value> Value for Option<T> {
+    #[inline(always)]
     fn write(&self, key: &str, line: &mut Line<'_>) {
         if let Some(value) = self {
             value.write(key, line);

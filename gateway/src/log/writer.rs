@@ -23,8 +23,9 @@ use super::output::Output;
 /// Lines that wait to be written, all together; as many bytes may be on their way to the kernel. Ten seconds of a
 /// thousand requests a second.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Lines come in company: the thread that writes them is woken for the first one, and waits so long for the rest.
-const GATHER: Duration = Duration::from_millis(2);
+/// Lines come in company: the thread that writes them is woken for the first one, and waits so long for the rest. To
+/// wake it costs the request that does it a call of the kernel, and the machine two changes of threads.
+const GATHER: Duration = Duration::from_millis(10);
 /// A pipe that somebody has made non-blocking is full.
 const FULL: Duration = Duration::from_millis(1);
 /// For the last lines; somebody who does not read them must not hold up a stop.

@@ -6,10 +6,8 @@ use smallvec::SmallVec;
 
 use super::{Gateway, context::RequestContext, count::Bill, decision};
 use crate::{
-    api::sse::Tap,
     clock::Timestamp,
     course::Tried,
-    ids::ClientName,
     log::{AccessLine, access::Attempt},
     policy::{cause::Cause, retry::Stop},
 };
@@ -33,9 +31,7 @@ pub(super) fn log(
     }
     let request = session.req_header();
     let attempts = attempts(ctx);
-    let summary = ctx.answer.tap.as_ref().map(Tap::summary);
     let usage = bill.counted.map(|counted| counted.usage);
-    let millis = |to: Timestamp| to.since(ctx.started).as_micros() as f64 / 1e3;
     let own = client_id(session, REQUEST_ID);
     let ms = client_id(session, MS_REQUEST_ID);
     // Elsewhere nobody knows the id.
@@ -46,7 +42,7 @@ pub(super) fn log(
         method: cut(request.method.as_str(), WORD_BYTES_MAX),
         path: cut(request.uri.path(), PATH_BYTES_MAX),
         status: ctx.answer.status,
-        client: ctx.client.as_ref().map(ClientName::as_str),
+        client: ctx.client().map(|client| client.name.as_str()),
         model: ctx.pool().map(|pool| pool.model.name.as_str()),
         endpoint: attempts.last().map(|last| last.endpoint),
         attempts: &attempts,
@@ -55,21 +51,19 @@ pub(super) fn log(
         blamed: ctx.course.blamed,
         error: word(ctx.answer.error_code.as_deref()),
         cut: ctx.answer.cut,
-        stream_error: summary.as_ref().is_some_and(|summary| summary.error),
-        events: summary.as_ref().map(|summary| summary.events),
+        stream_error: bill.stream.is_some_and(|stream| stream.error),
+        events: bill.stream.map(|stream| stream.events),
         prompt_tokens: usage.map(|usage| usage.prompt),
         cached_tokens: usage.map(|usage| usage.cached),
         completion_tokens: usage.map(|usage| usage.completion),
         reasoning_tokens: usage.map(|usage| usage.reasoning),
         tokens_estimated: bill.counted.map(|counted| counted.estimated),
         cost: bill.cost,
-        overhead_ms: Some(bill.overhead.as_micros() as f64 / 1e3),
-        ttft_ms: bill
-            .to_first_token
-            .map(|time| time.as_micros() as f64 / 1e3),
+        overhead: bill.overhead,
+        to_first_token: bill.to_first_token,
         bytes: ctx.answer.bytes,
-        first_byte_ms: ctx.answer.first_byte.map(millis),
-        duration_ms: millis(now),
+        first_byte: ctx.answer.first_byte.map(|first| first.since(ctx.started)),
+        duration: now.since(ctx.started),
         request_id: word(ctx.answer.request_id.as_deref()),
         client_request_id: own.or(ms),
         ms_client_request_id: own.and(ms),

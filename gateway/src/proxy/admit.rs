@@ -89,7 +89,6 @@ async fn examine(
     let snapshot = ctx.snapshot.clone();
     let upgrade = session.is_upgrade_req();
     let client = identify(&snapshot, session, ctx).await?;
-    ctx.client = client.map(|client| client.name.clone());
     ctx.explains = decision::is_wanted(session, &snapshot, client);
 
     let request = session.req_header();

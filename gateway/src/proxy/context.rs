@@ -20,15 +20,14 @@ use crate::{
         body::BodyFacts,
         error::ApiError,
         operation::{Operation, Shape, Target},
-        sse::{Tap, unasked::Unasked},
+        sse::{Summary, Tap, unasked::Unasked},
         table::{ModelPlace, UrlForm, model_place, url_form},
         trace_context::TraceContext,
         unary,
     },
     clock::Timestamp,
-    config::compiled::EndpointKind,
+    config::compiled::{Access, Client, EndpointKind},
     course::Course,
-    ids::ClientName,
     metrics::{Asked, Caller, Open},
     policy::reason::Service,
     pool::Pool,
@@ -41,8 +40,6 @@ pub struct RequestContext {
     pub(super) snapshot: Arc<Snapshot>,
     /// Its place in a trace: the client's, or one that began here.
     pub(super) trace: TraceContext,
-    pub(super) client: Option<ClientName>,
-    /// The same, as it is counted.
     pub(super) caller: Caller,
     pub(super) asked: Asked,
     /// How long the client took to send its body.
@@ -166,11 +163,11 @@ pub(super) struct AnswerFacts {
 impl AnswerFacts {
     /// The tokens of the request. As the provider reported them; or, of a stream of text that broke off before that or
     /// never reports any, as many as can be told from what passed. `None`: it failed, or nothing counts its tokens.
-    pub(super) fn tokens(&self) -> Option<Counted> {
+    /// `stream`: what it said, if it is one.
+    pub(super) fn tokens(&self, stream: Option<&Summary>) -> Option<Counted> {
         if !(200..300).contains(&self.status) {
             return None;
         }
-        let stream = self.tap.as_ref().map(Tap::summary);
         let reported = stream.and_then(|stream| stream.usage);
         if let Some(usage) = reported.or_else(|| self.json.as_ref()?.usage()) {
             return Some(Counted {
@@ -196,7 +193,6 @@ impl RequestContext {
             started,
             trace: trace::begin(&snapshot),
             snapshot,
-            client: None,
             caller: Caller::Nobody,
             asked: Asked::Nothing,
             waited: Duration::ZERO,
@@ -212,6 +208,14 @@ impl RequestContext {
             answer: AnswerFacts::default(),
             decided: false,
             _counted: requests.under_way.token(),
+        }
+    }
+
+    /// Whose request it is, if it is a configured client's.
+    pub(super) fn client(&self) -> Option<&Client> {
+        match (&self.snapshot.config.access, self.caller) {
+            (Access::Clients(clients), Caller::Client(place)) => clients.list.get(place),
+            (Access::Open { .. } | Access::Clients(_), _) => None,
         }
     }
 

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use super::context::RequestContext;
-use crate::{api::answer::Counted, clock::Timestamp};
+use crate::{
+    api::{
+        answer::Counted,
+        sse::{Summary, Tap},
+    },
+    clock::Timestamp,
+};
 
 /// What a request took and cost, for its line in the log.
 #[derive(Debug, Default)]
@@ -12,6 +18,8 @@ pub(super) struct Bill {
     pub(super) overhead: Duration,
     /// Of a stream: from the request's head to the first byte of the answer's body.
     pub(super) to_first_token: Option<Duration>,
+    /// What the stream said that the client got.
+    pub(super) stream: Option<Summary>,
     pub(super) counted: Option<Counted>,
     /// In the configured currency, where there is a price.
     pub(super) cost: Option<f64>,
@@ -30,6 +38,7 @@ pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
     let elsewhere: Duration = ctx.course.history.iter().map(|tried| tried.took()).sum();
     let mut bill = Bill {
         overhead: took.saturating_sub(elsewhere + ctx.waited),
+        stream: ctx.answer.tap.as_ref().map(Tap::summary),
         ..Bill::default()
     };
     let metrics = pool.map_or(&snapshot.other_metrics, |pool| {
@@ -41,12 +50,12 @@ pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
     let (Some(pool), Some(served)) = (pool, ctx.course.history.last()) else {
         return bill;
     };
-    bill.counted = ctx.answer.tokens();
+    bill.counted = ctx.answer.tokens(bill.stream.as_ref());
     if let Some(counted) = &bill.counted {
         let accounts = &snapshot.accounts;
         bill.cost = accounts.tokens(ctx.caller, pool, served.place, counted);
     }
-    if let (Some(_), Some(first_byte)) = (&ctx.answer.tap, ctx.answer.first_byte) {
+    if let (Some(_), Some(first_byte)) = (&bill.stream, ctx.answer.first_byte) {
         let tokens = bill.counted.filter(|counted| !counted.estimated);
         let to_first = first_byte.since(ctx.started);
         bill.to_first_token = Some(to_first);

@@ -71,12 +71,11 @@ pub(super) async fn identify<'a>(
         },
     )?;
     ctx.hands_on = caller.for_azure;
-    ctx.caller = Caller::Client(caller.client);
     // Nobody in particular would be everybody.
     let client = clients.list.get(caller.client);
-    client
-        .map(Some)
-        .ok_or_else(|| ApiError::internal_error().into())
+    let client = client.ok_or_else(ApiError::internal_error)?;
+    ctx.caller = Caller::Client(caller.client);
+    Ok(Some(client))
 }
 
 /// The names in the certificate that the connection was opened with.

@@ -68,7 +68,7 @@ pub(super) fn record(session: &Session, ctx: &RequestContext, bill: &Bill, now: 
         return;
     };
     // A caller who is nobody must not fill the collector by saying that everything is sampled.
-    if ctx.snapshot.callers.is_some() && ctx.client.is_none() {
+    if ctx.snapshot.callers.is_some() && ctx.client().is_none() {
         return;
     }
     let pool = ctx.pool();
@@ -79,7 +79,7 @@ pub(super) fn record(session: &Session, ctx: &RequestContext, bill: &Bill, now: 
         path: request.uri.path(),
         status: ctx.answer.status,
         cut: ctx.answer.cut,
-        client: ctx.client.as_ref(),
+        client: ctx.client().map(|client| &client.name),
         wanted: ctx
             .wanted
             .as_ref()
