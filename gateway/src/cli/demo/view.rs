@@ -143,7 +143,7 @@ pub(super) fn introduction(fleet: &Fleet) -> String {
     format!(
         r#"Tokenweir in front of {resources} simulated Azure OpenAI resources. One address for all of them:
 
-   http://{at}        (state and metrics: http://{admin}/status, /metrics)
+   http://{at}        (its console: http://{admin}/)
 
 The pools that follow from the configuration:
 
