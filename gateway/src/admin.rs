@@ -3,6 +3,7 @@
 //! anything, unless a token is configured: then who shows it reads, and switches endpoints. Nothing is decided by a
 //! cookie, so no web page can act in an operator's name. The words for states are those of the console.
 
+mod aside;
 mod configuration;
 mod console;
 mod events;
@@ -21,7 +22,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use parking_lot::Mutex;
 use pingora::{
     apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream},
@@ -32,22 +33,28 @@ use pingora::{
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use self::{
+    aside::Aside,
     identity::Identity,
     moment::Moment,
     readiness::Readiness,
     route::{Deed, Page, Route},
 };
-use crate::{clock::Timestamp, orders::Desk, secret::Secret, server::Shared};
+use crate::{
+    clock::Timestamp,
+    orders::Desk,
+    secret::Secret,
+    server::{Room, Shared},
+};
 
 /// Seconds that an idle connection is kept.
 const KEEP_ALIVE_SECS: u64 = 60;
 /// A reader that has not taken a page by then is given up: pages are megabytes, and wait in memory.
 const WRITE: Duration = Duration::from_secs(30);
 /// Each of them has the whole status written once a second.
-const EVENT_STREAMS_MAX: usize = 32;
+const EVENT_READERS_MAX: usize = 32;
 /// For so long all of them are told the same: to sum up what is counted takes milliseconds in a large fleet.
 const EVENT_AGE_MAX: Duration = Duration::from_millis(500);
 
@@ -56,7 +63,9 @@ pub struct Admin {
     stopping: watch::Receiver<bool>,
     /// Where orders are given; `None` on the address.
     desk: Option<Desk>,
-    event_streams: Arc<Semaphore>,
+    /// Of this listener: whoever floods the address keeps nobody on the socket waiting.
+    aside: Aside,
+    event_readers: Arc<Room>,
     /// The last event, and when it was made.
     event: Mutex<Option<(Timestamp, Bytes)>>,
 }
@@ -77,7 +86,7 @@ enum Authority {
 
 enum Answer {
     Whole(Whole),
-    Events(OwnedSemaphorePermit),
+    Events,
 }
 
 struct Whole {
@@ -114,13 +123,19 @@ impl Admin {
             shared,
             stopping,
             desk,
-            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            aside: Aside::new(),
+            event_readers: Room::new(EVENT_READERS_MAX),
             event: Mutex::new(None),
         }
     }
 
-    /// The status for those who read it as events.
-    fn event(&self) -> Bytes {
+    /// The status for those who read it as events. `None` if it cannot be made.
+    async fn event(self: &Arc<Self>) -> Option<Bytes> {
+        let admin = self.clone();
+        self.aside.make(move || admin.make_event()).await
+    }
+
+    fn make_event(&self) -> Bytes {
         let moment = Moment::read();
         let mut last = self.event.lock();
         match &*last {
@@ -136,7 +151,7 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, session: &mut ServerSession) -> Answer {
+    async fn answer(self: &Arc<Self>, session: &mut ServerSession) -> Answer {
         let authority = self.authority(session);
         let request = session.req_header();
         let refused = |status, reason: &str| Answer::Whole(Whole::refusal(status, reason));
@@ -150,7 +165,7 @@ impl Admin {
                 if page.is_public()
                     || !matches!(authority, Authority::Nothing | Authority::Elsewhere) =>
             {
-                self.page(page, request.uri.query())
+                self.page(page, request.uri.query()).await
             }
             _ if authority == Authority::Elsewhere => refused(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -173,7 +188,20 @@ impl Admin {
         }
     }
 
-    fn page(&self, page: Page, query: Option<&str>) -> Answer {
+    async fn page(self: &Arc<Self>, page: Page, query: Option<&str>) -> Answer {
+        if page.is_small() {
+            return self.make(page, query);
+        }
+        let (admin, query) = (self.clone(), query.map(str::to_owned));
+        let make = move || admin.make(page, query.as_deref());
+        let made = self.aside.make(make).await;
+        made.unwrap_or_else(|| {
+            let reason = "it could not be made; the log of the process may say why";
+            Answer::Whole(Whole::refusal(StatusCode::INTERNAL_SERVER_ERROR, reason))
+        })
+    }
+
+    fn make(&self, page: Page, query: Option<&str>) -> Answer {
         let shared = &*self.shared;
         let snapshot = shared.snapshot.load();
         let moment = Moment::read();
@@ -201,13 +229,7 @@ impl Admin {
                 let shown = configuration::Shown::of(shared, &snapshot);
                 Whole::json(StatusCode::OK, &shown)
             }
-            Page::Events => match self.event_streams.clone().try_acquire_owned() {
-                Ok(permit) => return Answer::Events(permit),
-                Err(_) => Whole::refusal(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "as many streams of events as are allowed are open",
-                ),
-            },
+            Page::Events => return Answer::Events,
             Page::Identity => {
                 let identity = Identity::of(shared, moment.now, moment.unix_now);
                 Whole::json(StatusCode::OK, &identity)
@@ -323,14 +345,14 @@ impl HttpServerApp for Admin {
         if !session.read_request().await.ok()? {
             return None;
         }
-        let keep = (!*shutdown.borrow()).then_some(KEEP_ALIVE_SECS);
+        // Who speaks HTTP/1.0 may read until it is closed.
+        let keep = !*shutdown.borrow() && session.req_header().version >= Version::HTTP_11;
+        let keep = keep.then_some(KEEP_ALIVE_SECS);
         session.set_keepalive(keep);
         session.set_write_timeout(Some(WRITE));
         match self.answer(&mut session).await {
             Answer::Whole(whole) => write(&mut session, whole).await,
-            Answer::Events(_permit) => {
-                events::stream(&mut session, || self.event(), shutdown.clone()).await
-            }
+            Answer::Events => events::stream(&mut session, self, shutdown.clone()).await,
         }
         .ok()?;
         let settings = HttpPersistentSettings::for_session(&session);

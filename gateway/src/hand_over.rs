@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use self::successor::{Program, Successor, hand_over};
 use self::wire::Wire;
 use crate::{
+    log::ByHand,
     server::{
         Remembered,
         sockets::{Inherited, Place, Socket},
@@ -51,6 +52,8 @@ struct Inheritance {
     tokens: serde_json::Value,
     #[serde(default)]
     key_sets: Vec<serde_json::Value>,
+    #[serde(default)]
+    log_level: Option<ByHand>,
 }
 
 impl Inheritance {
@@ -60,6 +63,7 @@ impl Inheritance {
             memory: remembered.memory,
             tokens: serde_json::to_value(remembered.tokens).unwrap_or_default(),
             key_sets: remembered.key_sets,
+            log_level: remembered.log_level,
         }
     }
 
@@ -68,6 +72,7 @@ impl Inheritance {
             memory: self.memory,
             tokens: serde_json::from_value(self.tokens).unwrap_or_default(),
             key_sets: self.key_sets,
+            log_level: self.log_level,
         }
     }
 }

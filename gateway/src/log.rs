@@ -17,7 +17,7 @@ use tracing::Level;
 
 pub use self::{
     access::AccessLine,
-    control::{BadFilter, Control},
+    control::{BadFilter, ByHand, Control},
     writer::LastLines,
 };
 use self::{
@@ -112,6 +112,19 @@ impl Log {
         write(&self.lines, self.form, Level::INFO, access::TARGET, |to| {
             line.write(to);
         });
+    }
+
+    /// Goes on as the process before was told to by hand.
+    pub fn resume(&self, by_hand: &ByHand) {
+        let before = self.control.current();
+        match self.control.resume(by_hand) {
+            Ok(true) => self.level_changed("hand-over", &before, &self.control.current()),
+            Ok(false) => {}
+            // Of another version.
+            Err(error) => {
+                tracing::warn!(%error, "the level of the log that was set by hand is forgotten")
+            }
+        }
     }
 
     /// Writes that the level is another one now. No filter keeps that out: it would be the first line that is missed.

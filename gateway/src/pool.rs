@@ -246,7 +246,17 @@ impl Pool {
     #[must_use]
     pub fn condition(&self, place: Place, reason: Reason, now: Timestamp) -> Condition {
         let member = self.member(place);
-        let of_health = reason.usable_at(now).is_some();
+        let since = match reason {
+            Reason::Disabled | Reason::Drained => member.switch.since(),
+            Reason::Ready
+            | Reason::Recovering { .. }
+            | Reason::BreakerOpen { .. }
+            | Reason::CoolingDown { .. } => since(&member.endpoint_state, &member.state, now),
+            Reason::WeightZero
+            | Reason::NoCredential
+            | Reason::OperationUnavailable
+            | Reason::Tried => None,
+        };
         let (state, reason, until) = match reason {
             Reason::Disabled => ("disabled", Some("disabled by operator"), None),
             Reason::Drained => ("disabled", Some("drained by operator"), None),
@@ -269,7 +279,7 @@ impl Pool {
         Condition {
             state,
             reason,
-            since: since(&member.endpoint_state, &member.state, now).filter(|_| of_health),
+            since,
             until,
         }
     }

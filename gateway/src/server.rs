@@ -4,6 +4,7 @@
 //! grace period on SIGTERM, and swallows a second one. Its applications can be run without it.
 
 mod accept;
+mod room;
 pub mod sockets;
 pub mod tls;
 
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::accept::LocalPeer;
+pub use self::{accept::LocalPeer, room::Room};
 use self::{
     accept::Reception,
     sockets::{Inherited, Place, Socket},
@@ -31,7 +32,7 @@ use crate::{
     auth::{Auth, token::Kept},
     clock::{self, Timestamp},
     config::compiled::{Compiled, Listen},
-    log::Log,
+    log::{ByHand, Log},
     metrics::Metrics,
     orders::{Desk, LastReload},
     proxy::{self, Gateway, Requests},
@@ -52,6 +53,9 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const LAST_CALL: Duration = Duration::from_millis(5);
 /// For HTTP/2 connections to write what is left of their last answers and to be told goodbye.
 const FAREWELL: Duration = Duration::from_millis(30);
+/// Connections to the admin address; the proxy is to have the other descriptors. As many may hold a large answer in
+/// memory.
+const OPERATORS_MAX: usize = 128;
 /// For the operator who ordered a hand-over to read its result.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -71,6 +75,8 @@ pub struct Remembered {
     pub tokens: Vec<Kept>,
     /// Of token issuers.
     pub key_sets: Vec<Value>,
+    /// If it was set by hand.
+    pub log_level: Option<ByHand>,
 }
 
 /// What a reload replaces, and what it keeps.
@@ -114,6 +120,7 @@ impl Shared {
             memory: self.registry.memory(now),
             tokens: self.auth.tokens.kept(),
             key_sets: self.auth.key_sets.kept(),
+            log_level: self.log.control.by_hand(),
         }
     }
 
@@ -239,6 +246,9 @@ async fn shared(
     tls: Vec<Option<Arc<ListenerTls>>>,
     log: Log,
 ) -> Arc<Shared> {
+    if let Some(by_hand) = &remembered.log_level {
+        log.resume(by_hand);
+    }
     let registry = Registry::default();
     let restored = registry.restore(remembered.memory, clock::now());
     if restored.facts + restored.dropped > 0 {
@@ -321,6 +331,7 @@ impl Running {
                         dismiss: self.dismiss.clone(),
                         connections: self.connections.clone(),
                         metrics: Some(metrics.clone()),
+                        room: None,
                     };
                     self.expect(&door.socket, reception);
                 }
@@ -334,10 +345,11 @@ impl Running {
         // Nobody waits for those who only read: a scraper keeps its connection open for ever.
         let uncounted = TaskTracker::new();
         for (socket, takes_orders) in sockets {
-            let (desk, connections) = if *takes_orders {
-                (Some(desk.clone()), self.orders.clone())
+            // Whoever may open the unix socket shuts nobody out.
+            let (desk, connections, room) = if *takes_orders {
+                (Some(desk.clone()), self.orders.clone(), None)
             } else {
-                (None, uncounted.clone())
+                (None, uncounted.clone(), Some(Room::new(OPERATORS_MAX)))
             };
             let app = Admin::new(self.shared.clone(), self.stop.subscribe(), desk);
             let reception = Reception {
@@ -347,6 +359,7 @@ impl Running {
                 dismiss: self.dismiss.clone(),
                 connections,
                 metrics: None,
+                room,
             };
             self.expect(socket, reception);
         }

@@ -21,7 +21,7 @@ pub(super) fn shown(log: &Log) -> Whole {
     Whole::json(StatusCode::OK, &json!({ "level": log.control.current() }))
 }
 
-/// It stays until the next reload that changes `log.level`, or a restart.
+/// It stays until the next reload that changes `log.level`, or a restart; a hand-over takes it along.
 pub(super) async fn change(log: &Log, session: &mut ServerSession) -> Whole {
     let wanted: Wanted = match read(session, BODY_BYTES_MAX).await {
         Ok(wanted) => wanted,

@@ -51,6 +51,14 @@ impl Page {
             | Self::OpenApi => false,
         }
     }
+
+    /// Made by a worker on the way. The others grow with the configuration, and have to be made aside.
+    pub(super) fn is_small(self) -> bool {
+        match self {
+            Self::Healthz | Self::Readyz | Self::Events | Self::Log | Self::OpenApi => true,
+            Self::Status | Self::Explain | Self::Config | Self::Identity | Self::Metrics => false,
+        }
+    }
 }
 
 /// What concerns the process; see [`crate::orders`].

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Whole, status::in_flight};
 use crate::{
+    clock,
     config::suggest,
     policy::reason::Switch,
     server::{LocalPeer, Shared},
@@ -23,7 +24,7 @@ pub(super) fn turn(shared: &Shared, name: &str, to: Switch, session: &ServerSess
         let reason = suggest::unknown("endpoint", name, names());
         return Whole::refusal(StatusCode::NOT_FOUND, &reason);
     };
-    let before = snapshot.upstreams[index].switch.turn(to);
+    let before = snapshot.upstreams[index].switch.turn(to, clock::now());
     tracing::warn!(
         by = by_whom(session),
         endpoint = name,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Registry,
@@ -20,6 +21,14 @@ use crate::config;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; expected for example `info` or `warn,gateway=debug`")]
 pub struct BadFilter(String);
+
+/// What was set by hand, for a process that takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    level: String,
+    /// What the configuration said meanwhile.
+    instead_of: String,
+}
 
 /// The filter in use: `info`, `warn,gateway=debug,access=info`. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -84,6 +93,29 @@ impl Control {
     #[must_use]
     pub fn current(&self) -> String {
         self.0.texts.lock().current.clone()
+    }
+
+    /// `None` if that is what the configuration says.
+    #[must_use]
+    pub fn by_hand(&self) -> Option<ByHand> {
+        let texts = self.0.texts.lock();
+        (texts.current != texts.configured).then(|| ByHand {
+            level: texts.current.clone(),
+            instead_of: texts.configured.clone(),
+        })
+    }
+
+    /// Goes on with what was set by hand in the process before, unless the configuration says something new. Returns
+    /// whether it does.
+    ///
+    /// # Errors
+    /// As [`Control::set`].
+    pub fn resume(&self, by_hand: &ByHand) -> Result<bool, BadFilter> {
+        let same = self.0.texts.lock().configured == by_hand.instead_of;
+        if same {
+            self.set(&by_hand.level)?;
+        }
+        Ok(same)
     }
 
     /// The configuration says `configured`. That replaces what was set by hand, but only if it says something new.

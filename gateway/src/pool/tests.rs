@@ -99,7 +99,7 @@ fn snapshot(members: &[Drawn], balance: &str) -> Snapshot {
 
 /// Brings a member into the drawn state, by what would have happened to it.
 fn put(member: &Member, drawn: Drawn) {
-    member.switch.turn(drawn.switch);
+    member.switch.turn(drawn.switch, at(1));
     let attempt = |status, seconds, trip| {
         let params = BreakerParams {
             failures: NonZeroU32::MIN,

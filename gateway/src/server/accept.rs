@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{sockets::Socket, tls::ListenerTls};
+use super::{room::Room, sockets::Socket, tls::ListenerTls};
 use crate::metrics::{Metrics, Open};
 
 /// For the first byte of a connection. Pingora has the same limit, but not on listeners that also speak HTTP/2
@@ -55,6 +55,8 @@ pub(super) struct Reception<A> {
     pub(super) connections: TaskTracker,
     /// Where connections are counted, if they are.
     pub(super) metrics: Option<Metrics>,
+    /// `None`: for as many as come.
+    pub(super) room: Option<Arc<Room>>,
 }
 
 impl<A> Clone for Reception<A> {
@@ -66,6 +68,7 @@ impl<A> Clone for Reception<A> {
             dismiss: self.dismiss.clone(),
             connections: self.connections.clone(),
             metrics: self.metrics.clone(),
+            room: self.room.clone(),
         }
     }
 }
@@ -123,11 +126,7 @@ where
                 accepted = next(&listener) => accepted,
             };
             match accepted {
-                Ok(connection) => {
-                    reception
-                        .connections
-                        .spawn(serve(connection, reception.clone()));
-                }
+                Ok(connection) => receive(connection, &reception),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     if is_exhausted(&error) {
@@ -173,10 +172,7 @@ where
             .set_nonblocking(true)
             .and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
-            let connection = Accepted::Tcp(stream, peer);
-            reception
-                .connections
-                .spawn(serve(connection, reception.clone()));
+            receive(Accepted::Tcp(stream, peer), reception);
         }
     }
 }
@@ -194,6 +190,26 @@ async fn next(listener: &Listener) -> io::Result<Accepted> {
         }
         Listener::Unix(listener) => Accepted::Local(listener.accept().await?.0),
     })
+}
+
+/// Serves it; where there is room for so many only, until somebody else has its place.
+fn receive<A>(accepted: Accepted, reception: &Reception<A>)
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let served = serve(accepted, reception.clone());
+    let Some(room) = &reception.room else {
+        reception.connections.spawn(served);
+        return;
+    };
+    let seat = room.enter();
+    reception.connections.spawn(async move {
+        tokio::select! {
+            biased;
+            () = seat.lost() => {}
+            () = served => {}
+        }
+    });
 }
 
 async fn serve<A: ServerApp>(accepted: Accepted, reception: Reception<A>) {

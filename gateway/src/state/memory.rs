@@ -68,6 +68,9 @@ enum Fact {
     Switch {
         endpoint: EndpointName,
         switch: Switch,
+        /// Not told by older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
     },
 }
 
@@ -160,6 +163,7 @@ impl Registry {
                 facts.push(Fact::Switch {
                     endpoint: endpoint.clone(),
                     switch,
+                    since: state.since(),
                 });
             }
         }
@@ -198,8 +202,13 @@ impl Registry {
                     priority,
                     wheel,
                 } => *self.wheel(&model, priority).lock() = wheel,
-                Fact::Switch { endpoint, switch } => {
-                    self.switch(&endpoint).turn(switch);
+                Fact::Switch {
+                    endpoint,
+                    switch,
+                    since,
+                } => {
+                    let since = since.map_or(now, |since| since.min(now));
+                    self.switch(&endpoint).turn(switch, since);
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! What operators see and do on the admin listeners.
 
 mod explain;
+mod level;
+mod listener;
 mod switches;
 
 use std::time::Duration;

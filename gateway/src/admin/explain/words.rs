@@ -5,7 +5,7 @@ use crate::{
     api::operation::Operation,
     clock::Timestamp,
     policy::{cause::Cause, reason::Reason},
-    pool::{Place, Pool},
+    pool::{Member, Place, Pool},
     state::Trouble,
 };
 
@@ -43,9 +43,10 @@ impl Question<'_> {
                 let because = self.because(pool, place, Some(cause));
                 format!("cooling down {}{because}", until(at))
             }
-            Reason::Disabled => "disabled by an operator".to_owned(),
+            Reason::Disabled => format!("disabled by an operator{}", self.turned(member)),
             Reason::Drained => format!(
-                "drained by an operator, requests left: {}",
+                "drained by an operator{}, requests left: {}",
+                self.turned(member),
                 member.state.in_flight()
             ),
             Reason::WeightZero => "weight 0 in the configuration".to_owned(),
@@ -59,6 +60,13 @@ impl Question<'_> {
             ),
             Reason::Tried => "tried before".to_owned(),
         }
+    }
+
+    /// ` at 12:00:00 UTC`, for a switch.
+    fn turned(&self, member: &Member) -> String {
+        let since = member.switch.since();
+        let at = since.map(|since| format!(" at {}", self.moment.clock(since)));
+        at.unwrap_or_default()
     }
 
     /// ` because of 429 (throttled) at 12:00:00 UTC`. `cause`: of a cool-down; `None`: whatever opened a breaker.

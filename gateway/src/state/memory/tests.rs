@@ -272,14 +272,17 @@ fn a_switch_is_told_and_kept_unless_it_is_as_a_new_one() {
     ] {
         registry
             .switch(&EndpointName::new(name).unwrap())
-            .turn(switch);
+            .turn(switch, at(1));
     }
     registry.prune(at(1));
     let memory = registry.memory(at(1));
     assert_eq!(memory.facts.len(), 1, "{memory:?}");
-    let new = successor(&registry, at(1));
+    let new = successor(&registry, at(2));
     let kept = new.switch(&EndpointName::new("kept").unwrap());
-    assert_eq!(kept.position(), Switch::Disabled);
+    assert_eq!(
+        (kept.position(), kept.since()),
+        (Switch::Disabled, Some(at(1)))
+    );
 }
 
 /// Another version of the program reads this: a change loses what the old one remembered.
@@ -304,6 +307,7 @@ fn it_is_written_in_words_that_hold_for_all_versions() {
         { "let_through": { "model": "gpt-4o", "at": 9 } },
         { "wheel": { "model": "gpt-4o", "priority": 1, "wheel": { "credit": [-3, 1, 2] } } },
         { "switch": { "endpoint": "aoi-1", "switch": "drained" } },
+        { "switch": { "endpoint": "aoi-1", "switch": "drained", "since": 9 } },
     ]);
     let read: Memory = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(read.dropped, 0);

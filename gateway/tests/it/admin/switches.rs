@@ -69,6 +69,8 @@ async fn a_switch_stays_over_reload_and_hand_over_until_it_is_turned_back() {
             .status
             .success()
     );
+    let switched = fleet.gateway.deployment("aoi-3", MINI).await["since"].clone();
+    let switched = switched.as_f64().expect("it is known since when");
     let check = async |fleet: &Fleet| {
         let status = fleet.gateway.json("/status").await;
         assert_eq!(switch_of(&status, "aoi-2").0, "disabled");
@@ -76,6 +78,14 @@ async fn a_switch_stays_over_reload_and_hand_over_until_it_is_turned_back() {
         assert_eq!(
             (&state["state"], &state["reason"]),
             (&"disabled".into(), &"drained by operator".into())
+        );
+        let since = state["since"].as_f64().unwrap();
+        assert!((since - switched).abs() < 0.1, "{state}");
+        let explained = fleet.gateway.json("/explain?model=gpt-4o-mini").await;
+        let sentence = explained["sentence"].as_str().unwrap();
+        assert!(
+            sentence.contains("drained by an operator at "),
+            "{sentence}"
         );
         let ready = fleet.gateway.json("/readyz").await;
         assert_eq!(
