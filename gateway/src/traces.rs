@@ -1,28 +1,28 @@
 //! Spans of requests, sent to an OpenTelemetry collector. They are made once, when a sampled request is over (`spans`),
-//! and sent beside the requests, in batches (`export`). Whatever the collector does, no request waits for it: what finds
-//! no place in the queue, or is not taken, is dropped and counted.
+//! written then and there as they are sent (`otlp`), and sent beside the requests, in batches (`export`). Whatever the
+//! collector does, no request waits for it: what finds no place in the queue, or is not taken, is dropped and counted.
 //!
-//! OpenTelemetry's own crates give the spans and their encoding. The rest of the SDK is left out on purpose: its tracer
-//! records while things happen, and here all is known at the end; its batch processor hides what it drops and holds up
-//! a stop with a thread of its own; its OTLP exporter lets the environment overrule the configuration, shows headers
-//! in Debug and says of a failure only that there was one (opentelemetry-otlp 0.33.1, exporter/http/mod.rs).
+//! OpenTelemetry's own crate gives the messages and their encoding. Its SDK is left out on purpose: its tracer records
+//! while things happen, and here all is known at the end; its batch processor hides what it drops and holds up a stop
+//! with a thread of its own; its OTLP exporter lets the environment overrule the configuration, shows headers in Debug
+//! and says of a failure only that there was one (opentelemetry-otlp 0.33.1, exporter/http/mod.rs).
 
 mod export;
+mod otlp;
 mod spans;
 
 use std::time::Duration;
 
-use opentelemetry_sdk::trace::SpanData;
 use prometheus::IntCounter;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::export::Collector;
 pub use self::spans::{Attempt, Ended};
+use self::{export::Collector, otlp::Written};
 use crate::{config::compiled, metrics::Metrics};
 
-/// Requests whose spans wait to be sent, a few KiB each.
-const QUEUE_REQUESTS_MAX: usize = 2048;
+/// Requests whose spans wait to be sent: about half a KiB for each, and as much for each of its attempts.
+const QUEUE_REQUESTS_MAX: usize = 4096;
 /// On a stop: for what is left to be sent. A collector that hangs must not hold it up.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -68,7 +68,7 @@ impl Exports {
 #[derive(Debug)]
 pub struct Traces {
     sample_percent: u32,
-    queue: mpsc::Sender<Vec<SpanData>>,
+    queue: mpsc::Sender<Written>,
     dropped: IntCounter,
 }
 
@@ -81,9 +81,9 @@ impl Traces {
 
     /// Records a request that is over. Never waits.
     pub fn request(&self, ended: &Ended<'_>) {
-        let spans = ended.spans();
-        if let Err(full) = self.queue.try_send(spans) {
-            count(&self.dropped, full.into_inner().len());
+        match self.queue.try_reserve() {
+            Ok(place) => place.send(ended.spans()),
+            Err(_) => count(&self.dropped, ended.count()),
         }
     }
 }

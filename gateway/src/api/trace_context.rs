@@ -24,6 +24,14 @@ impl TraceId {
     pub const fn as_u128(self) -> u128 {
         self.0
     }
+
+    /// What Display writes, for where each request is written.
+    #[must_use]
+    pub fn hex(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        write_hex(&mut digits, &self.0.to_be_bytes());
+        digits
+    }
 }
 
 impl SpanId {
@@ -123,10 +131,10 @@ impl TraceContext {
     #[must_use]
     pub fn traceparent(&self, span: SpanId) -> [u8; TRACEPARENT_BYTES] {
         let mut text = [b'-'; TRACEPARENT_BYTES];
-        write_hex(&mut text[..2], 0);
-        write_hex(&mut text[3..35], self.trace_id.0);
-        write_hex(&mut text[36..52], span.0.into());
-        write_hex(&mut text[53..], self.flags().into());
+        write_hex(&mut text[..2], &[0]);
+        write_hex(&mut text[3..35], &self.trace_id.0.to_be_bytes());
+        write_hex(&mut text[36..52], &span.0.to_be_bytes());
+        write_hex(&mut text[53..], &[self.flags()]);
         text
     }
 
@@ -151,11 +159,22 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-fn write_hex(place: &mut [u8], mut number: u128) {
-    for digit in place.iter_mut().rev() {
-        let value = number.to_le_bytes()[0] & 15;
-        *digit = b"0123456789abcdef"[usize::from(value)];
-        number >>= 4;
+/// The two digits of each byte.
+static DIGITS: [[u8; 2]; 256] = {
+    const DIGIT: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [DIGIT[byte >> 4], DIGIT[byte & 15]];
+        byte += 1;
+    }
+    digits
+};
+
+/// The place has room for two digits of each byte.
+fn write_hex(place: &mut [u8], bytes: &[u8]) {
+    for (digits, byte) in place.chunks_exact_mut(2).zip(bytes) {
+        digits.copy_from_slice(&DIGITS[usize::from(*byte)]);
     }
 }
 
@@ -244,6 +263,9 @@ mod tests {
             let read = Traceparent::parse(&context.traceparent(span)).unwrap();
             prop_assert_eq!((read.trace_id, read.span_id), (context.trace_id, span));
             prop_assert_eq!(read.flags, context.flags());
+            let digits = context.trace_id.to_string();
+            let hex = context.trace_id.hex();
+            prop_assert_eq!(hex.as_slice(), digits.as_bytes());
         }
 
         #[test]

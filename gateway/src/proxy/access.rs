@@ -37,7 +37,7 @@ pub(super) fn log(
     // Elsewhere nobody knows the id.
     let traced = ctx.trace.parent.is_some() || ctx.snapshot.traces.is_some();
     let decision = decision::decision(ctx).map(|decision| decision.to_string());
-    let trace_id = traced.then(|| ctx.trace.trace_id.to_string());
+    let trace_id = traced.then(|| ctx.trace.trace_id.hex());
     gateway.log.access(&AccessLine {
         method: cut(request.method.as_str(), WORD_BYTES_MAX),
         path: cut(request.uri.path(), PATH_BYTES_MAX),
@@ -67,7 +67,9 @@ pub(super) fn log(
         request_id: word(ctx.answer.request_id.as_deref()),
         client_request_id: own.or(ms),
         ms_client_request_id: own.and(ms),
-        trace_id: trace_id.as_deref(),
+        trace_id: trace_id
+            .as_ref()
+            .map(|digits| str::from_utf8(digits).expect("digits are text")),
     });
 }
 

@@ -5,7 +5,7 @@
 //! continue it; Azure and OpenAI ignore it. Where nothing is exported it only forwards, as W3C Trace Context calls it: a
 //! client's valid headers pass as they came, because the id of a span that nobody records would tear the trace apart.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::{Result, http::RequestHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
@@ -20,8 +20,8 @@ use crate::{
     traces::{Attempt, Ended},
 };
 
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A trace of the request's own, until its head is there. Ids have to differ, not to be secret: who guesses one can do
 /// nothing with it. So a fast generator is enough.
@@ -50,14 +50,15 @@ pub(super) fn hand_on(request: &mut RequestHeader, ctx: &RequestContext) -> Resu
     if began_here {
         // What cannot be read must not go on, and the other one means nothing alone.
         for name in [TRACEPARENT, TRACESTATE] {
-            request.remove_header(name);
+            request.remove_header(&name);
         }
     }
     if takes_part {
         let span = ctx.trace.attempt(ctx.course.tried.len());
         let value = HeaderValue::from_bytes(&ctx.trace.traceparent(span))
             .expect("digits and dashes are a header");
-        request.insert_header(TRACEPARENT, value)?;
+        // Not the name above: pingora-http 0.9.1 lib.rs would copy its text, only to parse it again.
+        request.insert_header("traceparent", value)?;
     }
     Ok(())
 }

@@ -4,40 +4,35 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use opentelemetry_proto::{
-    tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
-    transform::{
-        common::tonic::ResourceAttributesWithSchema,
-        trace::tonic::group_spans_by_resource_and_scope,
-    },
-};
-use opentelemetry_sdk::{Resource, trace::SpanData};
 use prometheus::IntCounter;
-use prost::Message as _;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::count;
+use super::{
+    count,
+    otlp::{Envelope, Written, rejected},
+};
 use crate::{
     auth::http::{HttpError, client_for, exchange},
     config::compiled,
 };
 
-const BATCH_REQUESTS_MAX: usize = 256;
-/// How long the first of a batch waits for others.
-const GATHER: Duration = Duration::from_secs(1);
+/// About 1 MB. A batch is a connection of its own, so one of 256 costs each of its requests twice as much, and collectors
+/// take several MB.
+const BATCH_REQUESTS_MAX: usize = 1024;
+/// The first of a batch waits a second for others, if it does not fill up before. That is looked at from time to time:
+/// to be woken by each request would cost the request more than its spans. The queue must hold what comes in between.
+const LOOKS: usize = 10;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What OTLP has as its default.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// Spans by request.
-type Batch = Vec<Vec<SpanData>>;
 
 pub(super) struct Collector {
     url: Arc<str>,
     /// Marked as sensitive.
     headers: HeaderMap,
-    resource: ResourceAttributesWithSchema,
+    envelope: Envelope,
     dropped: IntCounter,
     /// The last batch was not taken: one outage is one line in the log.
     failing: bool,
@@ -59,30 +54,18 @@ impl Collector {
             value.set_sensitive(true);
             (name.clone(), value)
         });
-        // Not the SDK's detectors: they read the environment.
-        let resource = Resource::builder_empty()
-            .with_service_name(config.service_name.clone())
-            .with_attribute(opentelemetry::KeyValue::new(
-                "service.version",
-                env!("CARGO_PKG_VERSION"),
-            ))
-            .build();
         Self {
             url: config.url.clone(),
             headers: headers.collect(),
-            resource: (&resource).into(),
+            envelope: Envelope::new(&config.service_name),
             dropped,
             failing: false,
         }
     }
 
     /// Ends when nobody can add to the queue any more, or soon after `stop`; in both cases with what is left in it.
-    pub(super) async fn run(
-        mut self,
-        mut queue: mpsc::Receiver<Vec<SpanData>>,
-        stop: CancellationToken,
-    ) {
-        let mut batch = Batch::new();
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Written>, stop: CancellationToken) {
+        let mut batch = Vec::new();
         loop {
             tokio::select! {
                 _ = queue.recv_many(&mut batch, BATCH_REQUESTS_MAX) => {}
@@ -94,24 +77,16 @@ impl Collector {
             if batch.is_empty() {
                 return;
             }
-            if batch.len() < BATCH_REQUESTS_MAX {
-                tokio::select! {
-                    () = sleep(GATHER) => {}
-                    () = stop.cancelled() => {}
-                }
-                while batch.len() < BATCH_REQUESTS_MAX
-                    && let Ok(spans) = queue.try_recv()
-                {
-                    batch.push(spans);
-                }
-            }
-            self.deliver(batch.drain(..).flatten().collect()).await;
+            gather(&mut batch, &mut queue, &stop).await;
+            let spans = batch.iter().map(|spans| spans.count).sum();
+            let body = self.envelope.around(&batch);
+            batch.clear();
+            self.deliver(spans, body).await;
         }
     }
 
-    async fn deliver(&mut self, spans: Vec<SpanData>) {
-        let sent = spans.len();
-        match self.send(spans).await {
+    async fn deliver(&mut self, sent: usize, body: Vec<u8>) {
+        match self.send(body).await {
             Ok(rejected) => {
                 count(&self.dropped, rejected);
                 if std::mem::take(&mut self.failing) {
@@ -128,23 +103,65 @@ impl Collector {
     }
 
     /// Returns how many spans the collector did not want.
-    async fn send(&self, spans: Vec<SpanData>) -> Result<usize, Refused> {
-        let body = ExportTraceServiceRequest {
-            resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
-        };
+    async fn send(&self, body: Vec<u8>) -> Result<usize, Refused> {
         let request = client_for(&self.url)
             .post(&*self.url)
             .headers(self.headers.clone())
             .header(header::CONTENT_TYPE, "application/x-protobuf")
-            .body(body.encode_to_vec());
+            .body(body);
         let (status, _, answer) = exchange(request, ANSWER_BYTES_MAX, EXPORT_TIMEOUT).await?;
         if !status.is_success() {
             return Err(Refused::Status(status));
         }
-        let partial = ExportTraceServiceResponse::decode(answer)
-            .ok()
-            .and_then(|answer| answer.partial_success);
-        let rejected = partial.map_or(0, |partial| partial.rejected_spans);
-        Ok(usize::try_from(rejected).unwrap_or(0))
+        Ok(rejected(answer))
+    }
+}
+
+/// Waits for a full batch, but not for long.
+async fn gather(
+    batch: &mut Vec<Written>,
+    queue: &mut mpsc::Receiver<Written>,
+    stop: &CancellationToken,
+) {
+    for _ in 0..LOOKS {
+        if batch.len() >= BATCH_REQUESTS_MAX {
+            return;
+        }
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+        while batch.len() < BATCH_REQUESTS_MAX
+            && let Ok(spans) = queue.try_recv()
+        {
+            batch.push(spans);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_a_second_unless_it_is_full_before() {
+        for (waiting, joining, waits) in [
+            (BATCH_REQUESTS_MAX, 0, Duration::ZERO),
+            (1, BATCH_REQUESTS_MAX, LOOK_EVERY),
+            (1, 1, Duration::from_secs(1)),
+        ] {
+            let (sender, mut queue) = mpsc::channel(BATCH_REQUESTS_MAX);
+            let mut batch = Vec::new();
+            batch.resize_with(waiting, Written::default);
+            for _ in 0..joining {
+                sender.try_send(Written::default()).unwrap();
+            }
+            let stop = CancellationToken::new();
+            let now = || sleep(Duration::ZERO).deadline();
+            let begin = now();
+            gather(&mut batch, &mut queue, &stop).await;
+            assert_eq!(now() - begin, waits, "{waiting} and {joining}");
+            assert_eq!(batch.len(), BATCH_REQUESTS_MAX.min(waiting + joining));
+        }
     }
 }

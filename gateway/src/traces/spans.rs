@@ -7,22 +7,15 @@
 //! are in development and may still change. What they have no word for begins with `tokenweir.`. Tokens stand on the
 //! server's span only, so that whoever adds them up counts none twice.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::Method;
-use opentelemetry::{
-    InstrumentationScope, KeyValue, Value,
-    trace::{SpanContext, SpanKind, Status, TraceFlags, TraceState},
-};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use smallvec::SmallVec;
 
+use super::otlp::{Attributes, Span, Spans, Written};
 use crate::{
-    api::{
-        answer::Usage,
-        operation::Operation,
-        trace_context::{SpanId, TraceContext},
-    },
+    api::{answer::Usage, operation::Operation, trace_context::TraceContext},
     clock::Timestamp,
     config::compiled::{Endpoint, EndpointKind},
     course::Tried,
@@ -30,8 +23,8 @@ use crate::{
     policy::cause::Cause,
 };
 
-/// A path can be as long as a head may be.
-const PATH_BYTES_MAX: usize = 256;
+/// Of a path or a method: they can be as long as a head may be.
+const CHOSEN_BYTES_MAX: usize = 256;
 
 /// A request that is over.
 pub struct Ended<'a> {
@@ -59,203 +52,143 @@ pub struct Attempt<'a> {
     pub tried: &'a Tried,
 }
 
-/// What makes one span differ from the others of its request.
-struct Part {
-    kind: SpanKind,
-    id: SpanId,
-    parent: Option<SpanId>,
-    parent_is_remote: bool,
-    /// From when to when.
-    times: (Timestamp, Timestamp),
-    attributes: Vec<KeyValue>,
-    failed: bool,
-}
-
 impl Ended<'_> {
-    /// The server's span, then those of the attempts.
-    pub(super) fn spans(&self) -> Vec<SpanData> {
-        let scope = InstrumentationScope::builder("tokenweir")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
-        let mut spans = Vec::with_capacity(1 + self.attempts.len());
-        spans.push(self.span(self.server(), scope.clone()));
-        for (index, attempt) in self.attempts.iter().enumerate() {
-            spans.push(self.span(self.client(index + 1, attempt), scope.clone()));
-        }
-        spans
+    /// The server's span and those of the attempts.
+    pub(super) fn count(&self) -> usize {
+        1 + self.attempts.len()
     }
 
-    fn server(&self) -> Part {
-        let mut attributes = vec![
-            KeyValue::new("http.request.method", self.method.as_str().to_owned()),
-            KeyValue::new("url.path", self.path().to_owned()),
-            KeyValue::new("http.response.status_code", i64::from(self.status)),
-        ];
-        attributes.extend(self.generation());
-        if let Some(client) = self.client {
-            attributes.push(KeyValue::new("tokenweir.client", text(client.as_str())));
+    /// In that order.
+    pub(super) fn spans(&self) -> Written {
+        let mut spans = Spans::with_room_for(self.count());
+        self.server(&mut spans);
+        for (index, attempt) in self.attempts.iter().enumerate() {
+            self.client(index + 1, attempt, &mut spans);
         }
-        let last = self.attempts.last();
-        if let Some(Attempt { endpoint, .. }) = last {
-            attributes.push(provider(endpoint));
-            attributes.push(KeyValue::new(
-                "tokenweir.endpoint",
-                text(endpoint.name.as_str()),
-            ));
-        }
-        if let Some(usage) = &self.usage {
-            attributes.extend(tokens(usage));
-        }
-        let failed = self.cut || self.status >= 500;
-        if failed {
-            let cause = last.and_then(|last| last.tried.cause).map(Cause::as_str);
-            let kind = cause.map_or_else(|| text(&self.status.to_string()), Value::from);
-            attributes.push(KeyValue::new("error.type", kind));
-        }
+        spans.write()
+    }
+
+    fn server(&self, spans: &mut Spans) {
         let parent = self.trace.parent;
-        Part {
+        let failed = self.cut || self.status >= 500;
+        let span = Span {
             kind: SpanKind::Server,
+            trace: self.trace,
             id: self.trace.span_id,
             parent,
             parent_is_remote: parent.is_some(),
-            times: (self.started, self.ended),
-            attributes,
+            name: self.name(),
+            times: (self.unix(self.started), self.unix(self.ended)),
             failed,
-        }
+        };
+        spans.push(&span, |attributes| {
+            attributes.text("http.request.method", cut(self.method.as_str()));
+            attributes.text("url.path", cut(self.path));
+            attributes.number("http.response.status_code", self.status.into());
+            self.generation(attributes);
+            if let Some(client) = self.client {
+                attributes.text("tokenweir.client", client.as_str());
+            }
+            let last = self.attempts.last();
+            if let Some(Attempt { endpoint, .. }) = last {
+                attributes.text("gen_ai.provider.name", provider(endpoint));
+                attributes.text("tokenweir.endpoint", endpoint.name.as_str());
+            }
+            if let Some(usage) = &self.usage {
+                tokens(usage, attributes);
+            }
+            if failed {
+                match last.and_then(|last| last.tried.cause) {
+                    Some(cause) => attributes.text("error.type", cause.as_str()),
+                    None => attributes.text("error.type", &self.status.to_string()),
+                }
+            }
+        });
     }
 
-    fn client(&self, number: usize, attempt: &Attempt<'_>) -> Part {
+    fn client(&self, number: usize, attempt: &Attempt<'_>, spans: &mut Spans) {
         let Attempt {
             endpoint,
             deployment,
             tried,
         } = attempt;
-        let mut attributes = vec![
-            provider(endpoint),
-            KeyValue::new("server.address", text(&endpoint.url.host)),
-            KeyValue::new("server.port", i64::from(endpoint.url.port)),
-            KeyValue::new("tokenweir.endpoint", text(endpoint.name.as_str())),
-            KeyValue::new("tokenweir.deployment", text(deployment.as_str())),
-        ];
-        attributes.extend(self.generation());
-        if let Some(status) = tried.status {
-            attributes.push(KeyValue::new(
-                "http.response.status_code",
-                i64::from(status),
-            ));
-        }
-        if let Some(cause) = tried.cause {
-            attributes.push(KeyValue::new("error.type", cause.as_str()));
-        }
-        // A client that left is nobody's failure.
-        let failed = tried.cause.is_some_and(|cause| cause != Cause::ClientGone);
-        Part {
+        let span = Span {
             kind: SpanKind::Client,
+            trace: self.trace,
             id: self.trace.attempt(number),
             parent: Some(self.trace.span_id),
             parent_is_remote: false,
-            times: (tried.started, tried.ended),
-            attributes,
-            failed,
-        }
-    }
-
-    fn span(&self, part: Part, scope: InstrumentationScope) -> SpanData {
-        let Part {
-            kind,
-            id,
-            parent,
-            parent_is_remote,
-            times: (started, ended),
-            attributes,
-            failed,
-        } = part;
-        SpanData {
-            span_context: SpanContext::new(
-                self.trace.trace_id.as_u128().into(),
-                id.as_u64().into(),
-                TraceFlags::new(self.trace.flags()),
-                false,
-                TraceState::NONE,
-            ),
-            parent_span_id: parent.map_or(0, SpanId::as_u64).into(),
-            parent_span_is_remote: parent_is_remote,
-            span_kind: kind,
-            name: self.name().into(),
-            start_time: self.time(started),
-            end_time: self.time(ended),
-            attributes,
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            // What kind of failure it is says `error.type`.
-            status: if failed {
-                Status::error("")
-            } else {
-                Status::Unset
-            },
-            instrumentation_scope: scope,
-        }
+            name: self.name(),
+            times: (self.unix(tried.started), self.unix(tried.ended)),
+            // A client that left is nobody's failure.
+            failed: tried.cause.is_some_and(|cause| cause != Cause::ClientGone),
+        };
+        spans.push(&span, |attributes| {
+            attributes.text("gen_ai.provider.name", provider(endpoint));
+            attributes.text("server.address", &endpoint.url.host);
+            attributes.number("server.port", endpoint.url.port.into());
+            attributes.text("tokenweir.endpoint", endpoint.name.as_str());
+            attributes.text("tokenweir.deployment", deployment.as_str());
+            self.generation(attributes);
+            if let Some(status) = tried.status {
+                attributes.number("http.response.status_code", status.into());
+            }
+            if let Some(cause) = tried.cause {
+                attributes.text("error.type", cause.as_str());
+            }
+        });
     }
 
     /// `chat gpt-4o`; the method alone where it never got that far.
-    fn name(&self) -> String {
+    fn name(&self) -> [&str; 3] {
         match self.wanted {
-            Some((operation, model)) => format!("{} {model}", word(operation)),
-            None => self.method.to_string(),
+            Some((operation, model)) => [word(operation), " ", model.as_str()],
+            None => [cut(self.method.as_str()), "", ""],
         }
     }
 
-    fn path(&self) -> &str {
-        self.path.get(..PATH_BYTES_MAX).unwrap_or(self.path)
-    }
-
     /// What is asked of a model.
-    fn generation(&self) -> impl Iterator<Item = KeyValue> {
-        self.wanted.into_iter().flat_map(|(operation, model)| {
-            [
-                KeyValue::new("gen_ai.operation.name", word(operation)),
-                KeyValue::new("gen_ai.request.model", text(model.as_str())),
-            ]
-        })
+    fn generation(&self, attributes: &mut Attributes) {
+        if let Some((operation, model)) = self.wanted {
+            attributes.text("gen_ai.operation.name", word(operation));
+            attributes.text("gen_ai.request.model", model.as_str());
+        }
     }
 
-    fn time(&self, at: Timestamp) -> SystemTime {
-        UNIX_EPOCH + self.unix_ended.saturating_sub(self.ended.since(at))
+    fn unix(&self, at: Timestamp) -> Duration {
+        self.unix_ended.saturating_sub(self.ended.since(at))
     }
 }
 
-fn text(text: &str) -> Value {
-    text.to_owned().into()
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(CHOSEN_BYTES_MAX)]
 }
 
-fn provider(endpoint: &Endpoint) -> KeyValue {
-    let name = match endpoint.kind {
+fn provider(endpoint: &Endpoint) -> &'static str {
+    match endpoint.kind {
         EndpointKind::Azure => "azure.ai.openai",
         EndpointKind::OpenAi => "openai",
-    };
-    KeyValue::new("gen_ai.provider.name", name)
+    }
 }
 
-fn tokens(usage: &Usage) -> impl Iterator<Item = KeyValue> {
+fn tokens(usage: &Usage, attributes: &mut Attributes) {
     let Usage {
         prompt,
         completion,
         cached,
         reasoning,
     } = *usage;
+    attributes.number("gen_ai.usage.input_tokens", prompt);
+    attributes.number("gen_ai.usage.output_tokens", completion);
     // The parts are 0 where a provider does not speak of them.
-    let cached = (cached > 0).then_some(("gen_ai.usage.cache_read.input_tokens", cached));
-    let reasoning = (reasoning > 0).then_some(("gen_ai.usage.reasoning.output_tokens", reasoning));
-    [
-        Some(("gen_ai.usage.input_tokens", prompt)),
-        Some(("gen_ai.usage.output_tokens", completion)),
-        cached,
-        reasoning,
-    ]
-    .into_iter()
-    .flatten()
-    .map(|(key, tokens)| KeyValue::new(key, i64::try_from(tokens).unwrap_or(i64::MAX)))
+    for (key, part) in [
+        ("gen_ai.usage.cache_read.input_tokens", cached),
+        ("gen_ai.usage.reasoning.output_tokens", reasoning),
+    ] {
+        if part > 0 {
+            attributes.number(key, part);
+        }
+    }
 }
 
 /// The conventions' word where they have one; the Responses API is a chat to them.

@@ -1,5 +1,11 @@
 use std::{collections::BTreeMap, path::Path};
 
+use opentelemetry_proto::tonic::{
+    common::v1::any_value::Value,
+    trace::v1::{ScopeSpans, Span, span::SpanKind, status::StatusCode},
+};
+use prost::Message as _;
+
 use super::*;
 use crate::{
     api::trace_context::Traceparent,
@@ -73,20 +79,39 @@ fn ended<'a>(trace: &'a TraceContext, status: u16) -> Ended<'a> {
     }
 }
 
-fn attributes(span: &SpanData) -> BTreeMap<&str, String> {
-    let pairs = span.attributes.iter();
-    pairs
-        .map(|pair| (pair.key.as_str(), pair.value.as_str().into_owned()))
-        .collect()
+/// What a collector reads.
+fn spans(ended: &Ended<'_>) -> Vec<Span> {
+    let written = ended.spans();
+    let read = ScopeSpans::decode(written.bytes.as_slice()).unwrap().spans;
+    assert_eq!((written.count, ended.count()), (read.len(), read.len()));
+    read
 }
 
-fn seconds(span: &SpanData) -> (u64, u64) {
-    let unix = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();
-    (unix(span.start_time), unix(span.end_time))
+fn attributes(span: &Span) -> BTreeMap<&str, String> {
+    let pairs = span.attributes.iter().map(|pair| {
+        let value = match pair.value.as_ref().unwrap().value.as_ref().unwrap() {
+            Value::StringValue(text) => text.clone(),
+            Value::IntValue(number) => number.to_string(),
+            other => panic!("{}: {other:?}", pair.key),
+        };
+        (pair.key.as_str(), value)
+    });
+    let read: BTreeMap<_, _> = pairs.collect();
+    assert_eq!(read.len(), span.attributes.len(), "each is there once");
+    read
 }
 
-fn failed(span: &SpanData) -> bool {
-    span.status != Status::Unset
+fn seconds(span: &Span) -> (u64, u64) {
+    let nanos = (span.start_time_unix_nano, span.end_time_unix_nano);
+    (nanos.0 / 1_000_000_000, nanos.1 / 1_000_000_000)
+}
+
+fn failed(span: &Span) -> bool {
+    span.status.as_ref().unwrap().code() == StatusCode::Error
+}
+
+fn id(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -110,7 +135,7 @@ fn a_request_that_failed_over_has_a_span_for_itself_and_one_for_each_attempt() {
             tried,
         }
     });
-    let spans = Ended {
+    let spans = spans(&Ended {
         client: Some(&client),
         wanted: Some((Operation::ChatCompletions, &model)),
         attempts: attempts.collect(),
@@ -121,27 +146,25 @@ fn a_request_that_failed_over_has_a_span_for_itself_and_one_for_each_attempt() {
             reasoning: 0,
         }),
         ..ended(&trace, 200)
-    }
-    .spans();
+    });
 
     let [server, first, second] = spans.as_slice() else {
         panic!("{spans:#?}")
     };
     for span in &spans {
-        let id = span.span_context.trace_id().to_string();
-        assert_eq!(id, "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert!(span.span_context.is_sampled());
+        assert_eq!(id(&span.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(span.name, "chat gpt-4o");
     }
-    assert_eq!(server.parent_span_id.to_string(), "00f067aa0ba902b7");
-    assert!(server.parent_span_is_remote);
+    // Sampled, and with a parent that is another process's.
+    assert_eq!(server.flags, 0x301);
+    assert_eq!(id(&server.parent_span_id), "00f067aa0ba902b7");
     for (number, attempt) in [(1, first), (2, second)] {
-        assert_eq!(attempt.parent_span_id, server.span_context.span_id());
-        let sent = trace.attempt(number).to_string();
-        assert_eq!(attempt.span_context.span_id().to_string(), sent);
-        assert_eq!(attempt.span_kind, SpanKind::Client);
+        assert_eq!(attempt.flags, 0x101);
+        assert_eq!(attempt.parent_span_id, server.span_id);
+        assert_eq!(id(&attempt.span_id), trace.attempt(number).to_string());
+        assert_eq!(attempt.kind(), SpanKind::Client);
     }
-    assert_eq!(server.span_kind, SpanKind::Server);
+    assert_eq!(server.kind(), SpanKind::Server);
     assert_eq!(seconds(server), (990, 1000));
     assert_eq!(seconds(first), (991, 992));
     assert_eq!(seconds(second), (992, 1000));
@@ -221,12 +244,11 @@ fn a_request_fails_by_its_own_answer_and_says_why() {
             deployment: &endpoints[0].deployments[0].name,
             tried: &tried,
         };
-        let spans = Ended {
+        let spans = spans(&Ended {
             cut,
             attempts: cause.map(|_| attempt).into_iter().collect(),
             ..ended(&trace, status)
-        }
-        .spans();
+        });
         let server = attributes(&spans[0]);
         assert_eq!(server.get("error.type").map(String::as_str), error);
         assert_eq!(failed(&spans[0]), error.is_some(), "{status}");
@@ -246,16 +268,21 @@ fn a_request_fails_by_its_own_answer_and_says_why() {
 #[test]
 fn a_request_that_got_nowhere_is_one_span_without_a_parent() {
     let trace = TraceContext::begin(1, 2, true);
-    let path = "/x".repeat(PATH_BYTES_MAX);
-    let spans = Ended {
+    let path = format!("/{}", "é".repeat(CHOSEN_BYTES_MAX));
+    let method = "X".repeat(CHOSEN_BYTES_MAX + 1);
+    let spans = spans(&Ended {
         path: &path,
+        method: &method.parse().unwrap(),
         ..ended(&trace, 401)
-    }
-    .spans();
+    });
     let [span] = spans.as_slice() else {
         panic!("{spans:#?}")
     };
-    assert_eq!(span.name, "POST");
-    assert_eq!(span.parent_span_id, opentelemetry::SpanId::INVALID);
-    assert_eq!(attributes(span)["url.path"].len(), PATH_BYTES_MAX);
+    assert_eq!(span.name, method[1..]);
+    assert_eq!(span.parent_span_id, b"");
+    assert_eq!(span.flags, 0x103);
+    // What a client chooses is cut, between two characters.
+    let said = attributes(span);
+    assert_eq!(said["http.request.method"], method[1..]);
+    assert_eq!(said["url.path"], path[..CHOSEN_BYTES_MAX - 1]);
 }
