@@ -48,13 +48,31 @@ pub struct DeploymentState {
     /// What its answers say about it, for people.
     pub reading: Reading,
     in_flight: AtomicU32,
+    /// Microseconds; 0 = never.
+    refuses_usage_until: AtomicU64,
 }
+
+/// How long a deployment that refuses to report the tokens of a stream is not asked for them.
+pub const NOT_ASKED: Duration = Duration::from_secs(10 * 60);
 
 impl DeploymentState {
     /// Attempts under way.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may be asked for the tokens of a stream.
+    #[must_use]
+    pub fn knows_usage(&self, now: Timestamp) -> bool {
+        self.refuses_usage_until.load(Ordering::Relaxed) <= now.as_micros()
+    }
+
+    /// It refuses to be asked for them. Returns whether that is news.
+    pub fn refuses_usage(&self, now: Timestamp) -> bool {
+        let until = now.saturating_add(NOT_ASKED).as_micros();
+        let before = self.refuses_usage_until.fetch_max(until, Ordering::Relaxed);
+        before <= now.as_micros()
     }
 }
 
@@ -251,6 +269,18 @@ mod tests {
         assert!(!pool.try_let_through(at(5)));
         assert!(!pool.try_let_through(at(1_004)));
         assert!(pool.try_let_through(at(1_005)));
+    }
+
+    #[test]
+    fn who_refuses_a_question_is_asked_again_after_a_while_and_that_is_news_once() {
+        let state = DeploymentState::default();
+        let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
+        assert!(state.knows_usage(at(0)));
+        assert!(state.refuses_usage(at(5)));
+        assert!(!state.refuses_usage(at(6)), "another request at the time");
+        assert!(!state.knows_usage(at(605)));
+        assert!(state.knows_usage(at(606)));
+        assert!(state.refuses_usage(at(606)));
     }
 
     fn key(credential: &str) -> EndpointKey {

@@ -3,8 +3,10 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::fault::Fault;
 
 /// Largest error body that is looked into, bytes. Real ones have a few hundred.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -71,8 +73,10 @@ pub(super) struct Facts<'a> {
     pub(super) kind: Option<Cow<'a, str>>,
     /// The outermost `usage`, else that inside `response`.
     pub(super) usage: Option<Usage>,
-    /// Whether there is an outermost `error`.
-    pub(super) error: bool,
+    /// Of the outermost `error`, else of that inside `response`.
+    pub(super) error: Option<Fault>,
+    /// The outermost `code`.
+    pub(super) code: Option<&'a RawValue>,
 }
 
 impl<'a> Facts<'a> {
@@ -87,20 +91,30 @@ impl<'a> Facts<'a> {
             usage: Option<&'a RawValue>,
             #[serde(borrow)]
             response: Option<&'a RawValue>,
-            error: Option<IgnoredAny>,
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
+            #[serde(borrow)]
+            code: Option<&'a RawValue>,
         }
         #[derive(Deserialize)]
-        struct Response {
-            usage: Option<Tokens>,
+        struct Response<'a> {
+            #[serde(borrow)]
+            usage: Option<&'a RawValue>,
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
         }
 
         let object: Object<'_> = serde_json::from_slice(json).ok()?;
+        let response = parsed::<Response<'_>>(object.response);
+        let within = response.as_ref();
         let tokens = parsed::<Tokens>(object.usage)
-            .or_else(|| parsed::<Response>(object.response).and_then(|response| response.usage));
+            .or_else(|| parsed::<Tokens>(within.and_then(|response| response.usage)));
+        let error = object.error.or(within.and_then(|response| response.error));
         Some(Self {
             kind: parsed(object.kind),
             usage: tokens.and_then(Tokens::usage),
-            error: object.error.is_some(),
+            error: error.map(Fault::of_error),
+            code: object.code,
         })
     }
 }

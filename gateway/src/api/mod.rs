@@ -14,6 +14,7 @@ pub mod body;
 pub mod models;
 
 pub mod answer;
+pub mod fault;
 pub mod limits;
 pub mod sse;
 pub mod unary;

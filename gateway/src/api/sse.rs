@@ -11,7 +11,10 @@ use std::{mem, sync::LazyLock};
 
 use memchr::{memchr, memmem::Finder};
 
-use super::answer::{Facts, Usage};
+use super::{
+    answer::{Facts, Usage},
+    fault::Fault,
+};
 
 pub mod unasked;
 
@@ -48,8 +51,8 @@ pub struct Summary {
     pub deltas: u64,
     /// `None`: no sign of a regular end was seen.
     pub end: Option<End>,
-    /// An error was sent inside the stream, after the status 200.
-    pub error: bool,
+    /// The first error that was sent inside the stream, after the status 200.
+    pub error: Option<Fault>,
     /// From the last event that had any.
     pub usage: Option<Usage>,
 }
@@ -193,15 +196,19 @@ impl Tap {
             self.event.delta |= WORDS.pieces.iter().any(|piece| is_said(data, piece));
         }
         // Parsed only where there may be something to find, which is about once a stream.
-        if !(tells(data, &WORDS.usage) || tells(data, &WORDS.error)) {
+        let is_error = matches!(self.event.mark, Some(Mark::Error));
+        if !(is_error || tells(data, &WORDS.usage) || tells(data, &WORDS.error)) {
             return;
         }
         let Some(facts) = Facts::read(data) else {
             return;
         };
         self.summary.usage = facts.usage.or(self.summary.usage);
-        self.summary.error |= facts.error;
-        self.note(facts.kind.and_then(|kind| Mark::of(kind.as_bytes())));
+        let mark = facts.kind.and_then(|kind| Mark::of(kind.as_bytes()));
+        let is_error = matches!(mark.or(self.event.mark), Some(Mark::Error));
+        let error = is_error.then(|| Fault::of_code(facts.code));
+        self.summary.error = self.summary.error.or(facts.error).or(error);
+        self.note(mark);
     }
 
     fn note(&mut self, mark: Option<Mark>) {
@@ -209,8 +216,13 @@ impl Tap {
             // The first one: servers that speak both dialects send `[DONE]` behind the real end.
             Some(Mark::End(end)) => {
                 self.summary.end.get_or_insert(end);
+                if end == End::Failed {
+                    self.summary.error.get_or_insert(Fault::Server);
+                }
             }
-            Some(Mark::Error) => self.summary.error = true,
+            Some(Mark::Error) => {
+                self.summary.error.get_or_insert(Fault::Server);
+            }
             None => {}
         }
     }

@@ -172,7 +172,15 @@ fn signal(outcome: &Outcome, params: &BreakerParams) -> BreakerSignal {
         _ if matches!(cause, Cause::ClientGone | Cause::Gateway) => false,
         // A stream that broke off had a good status: what counts is how it ended.
         Some(_) if cause == Cause::Stall => params.reasons.contains(&cause),
-        Some(status) => params.statuses.iter().any(|range| range.contains(&status)),
+        Some(status) => {
+            // So had one with an error inside, which counts as the answer that it would have been before.
+            let status = match (cause, status) {
+                (Cause::Server, 200..=299) => 500,
+                (Cause::Throttled, 200..=299) => 429,
+                (_, _) => status,
+            };
+            params.statuses.iter().any(|range| range.contains(&status))
+        }
         None => params.reasons.contains(&cause),
     };
     if counts {
@@ -287,6 +295,18 @@ mod tests {
             retry_after: None,
         };
         assert_eq!(of(broken_stream), BreakerSignal::Failure);
+        for (cause, signal) in [
+            (Cause::Server, BreakerSignal::Failure),
+            (Cause::Throttled, BreakerSignal::Failure),
+            (Cause::BadRequest, BreakerSignal::Neutral),
+            (Cause::ContentFilter, BreakerSignal::Neutral),
+        ] {
+            let error_inside = Outcome {
+                cause: Some(cause),
+                ..broken_stream
+            };
+            assert_eq!(of(error_inside), signal, "{cause:?}");
+        }
         let left = Outcome {
             cause: Some(Cause::ClientGone),
             status: Some(500),

@@ -43,7 +43,9 @@ pub(super) fn log(
         path: cut(request.uri.path(), PATH_BYTES_MAX),
         status: ctx.answer.status,
         client: ctx.client().map(|client| client.name.as_str()),
-        model: ctx.pool().map(|pool| pool.model.name.as_str()),
+        model: ctx
+            .named()
+            .map(|pool| ctx.snapshot.pools[pool].model.name.as_str()),
         endpoint: attempts.last().map(|last| last.endpoint),
         attempts: &attempts,
         decision: decision.as_deref(),
@@ -51,7 +53,7 @@ pub(super) fn log(
         blamed: ctx.course.blamed,
         error: word(ctx.answer.error_code.as_deref()),
         cut: ctx.answer.cut,
-        stream_error: bill.stream.is_some_and(|stream| stream.error),
+        stream_error: bill.stream.is_some_and(|stream| stream.error.is_some()),
         events: bill.stream.map(|stream| stream.events),
         prompt_tokens: usage.map(|usage| usage.prompt),
         cached_tokens: usage.map(|usage| usage.cached),

@@ -25,7 +25,7 @@ use crate::{
     clock,
     config::compiled::Client,
     metrics::Asked,
-    snapshot::{NoModel, Snapshot, may_use},
+    snapshot::{NoModel, may_use},
 };
 
 /// Answers itself, or leaves the request with its first deployment chosen. Returns whether it answered.
@@ -108,7 +108,7 @@ async fn examine(
         }
         Route::GetModel { name, .. } => {
             ctx.asked = Asked::Models;
-            let pool = find(&snapshot, client, &name)?;
+            let pool = find(ctx, client, &name)?;
             let model = &snapshot.pools[pool].model;
             return Ok(Admitted::Answer(models::model_body(&model.name)));
         }
@@ -126,7 +126,7 @@ async fn examine(
 
     // A model in the path is checked before a byte of the body is read.
     let named = match deployment.as_deref() {
-        Some(name) => Some(find(&snapshot, client, name)?),
+        Some(name) => Some(find(ctx, client, name)?),
         None => None,
     };
     let content_type = session.get_header(header::CONTENT_TYPE).cloned();
@@ -146,7 +146,7 @@ async fn examine(
     let facts = facts(operation, shape, content_type.as_ref(), &body)?;
     let pool = match (named, &facts.model) {
         (Some(pool), _) => pool,
-        (None, Some(model)) => find(&snapshot, client, &model.value)?,
+        (None, Some(model)) => find(ctx, client, &model.value)?,
         (None, None) => return Err(ApiError::missing_model().into()),
     };
     let wanted = Wanted {
@@ -190,12 +190,16 @@ fn facts(
 /// # Errors
 /// 404 for a model that nobody serves, 403 for one that the client may not use.
 fn find(
-    snapshot: &Snapshot,
+    ctx: &mut RequestContext,
     client: Option<&Client>,
     name: &str,
 ) -> std::result::Result<usize, ApiError> {
-    snapshot.find(client, name).map_err(|no| match no {
+    ctx.snapshot.find(client, name).map_err(|no| match no {
         NoModel::Unknown => ApiError::model_not_found(name),
-        NoModel::NotAllowed => ApiError::model_not_allowed(name),
+        NoModel::NotAllowed => {
+            // Operators are told who asks for what in vain.
+            ctx.denied = ctx.snapshot.pool_of(name);
+            ApiError::model_not_allowed(name)
+        }
     })
 }

@@ -1,32 +1,23 @@
 //! A provider's answer on its way to the client: tells success from failure by its head, lets another deployment
-//! answer where that may help, and hands what passes to `watch`.
-//!
-//! Two answers are held back until their body has come, because only that tells what they are. A 404: is it a
-//! deployment that does not exist (another endpoint may have it) or a path (nobody has it)? And the refusal of a
-//! request to which the gateway had added something: was it that? Pingora hands a filter the head or a
-//! part of the body, never both, and cannot take a head back; but it drops 1xx heads when told to
-//! (`set_ignore_info_resp`, v1/server.rs prepare_response_header; HTTP/2 always, v2/server.rs
-//! write_response_header). So such a head goes on as a 103 that never leaves, its body is collected, and at
-//! the end an error makes pingora retry, or `respond` writes what was held.
+//! answer where that may help, has those held back of which only the body tells what they are (`held`), and hands what
+//! passes to `watch`.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, StatusCode, Version, header};
-use memchr::memmem;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::{Error, ErrorType, Result, http::ResponseHeader};
 use pingora_proxy::Session;
 use smallvec::SmallVec;
 
 use super::{
     Gateway, attempt,
-    context::{Held, Reply, RequestContext},
-    decision, respond, watch,
+    context::{Reply, RequestContext},
+    decision, held, respond, watch,
 };
 use crate::{
     api::{
         answer::error_code,
-        error::ApiError,
         header::{forwards_response_header, named_by_connection},
         limits::Limits,
     },
@@ -39,10 +30,9 @@ use crate::{
         retry::Verdict,
         retry_after::{WaitHeaders, parse},
     },
+    state::NOT_ASKED,
 };
 
-/// Larger error bodies are not held; the client gets the gateway's own error.
-const HELD_BYTES_MAX: usize = 64 * 1024;
 /// How long an endpoint that refused a credential is left alone where a better one is, or soon will be, at hand.
 const RENEWAL: Duration = Duration::from_secs(5);
 /// Ends an answer that goes on longer than the model's `timeouts.total`; no fault of the deployment.
@@ -60,14 +50,7 @@ pub(super) fn head(
     }
     ctx.course.answered(status);
     read_limits(response, ctx);
-    let may_be_of_us = ctx.asks && matches!(status, 400 | 422) && !is_long(response);
-    if (status == 404 || may_be_of_us) && has_body(response, session) {
-        ctx.reply = Reply::Held(Box::new(Held {
-            head: response.clone(),
-            body: BytesMut::new(),
-        }));
-        // See the module's documentation. Nothing of this head is seen by anybody.
-        response.set_status(StatusCode::EARLY_HINTS)?;
+    if held::hold(session, response, ctx)? {
         return Ok(());
     }
     let wait = if status < 400 {
@@ -93,6 +76,7 @@ pub(super) fn head(
     }
     let Some(cause) = outcome.cause else {
         attempt::succeeded(gateway, ctx, outcome);
+        learn_of_refusal(ctx);
         return relay(gateway, session, response, ctx);
     };
     if cause == Cause::BadRequest {
@@ -141,25 +125,14 @@ fn refused(ctx: &RequestContext, status: u16) -> Refused {
 
 pub(super) fn body(
     gateway: &Gateway,
+    session: &mut Session,
     body: &mut Option<Bytes>,
     end_of_stream: bool,
     ctx: &mut RequestContext,
 ) -> Result<()> {
-    if let Reply::Held(held) = &mut ctx.reply {
-        let chunk = body.take().unwrap_or_default();
-        if held.body.len() + chunk.len() > HELD_BYTES_MAX {
-            let outcome = Outcome::of_answer(held.head.status.as_u16(), None, None);
-            attempt::ended(gateway, ctx, outcome, false);
-            let model = ctx.pool().map_or("", |pool| pool.model.name.as_str());
-            ctx.reply = Reply::Own(ApiError::upstream_broken(model));
-            return Err(decided(ctx, 502, false));
-        }
-        held.body.extend_from_slice(&chunk);
-        return if end_of_stream || held.is_complete() {
-            Err(judge_held(gateway, ctx))
-        } else {
-            Ok(())
-        };
+    held::collect(gateway, session, body, end_of_stream, ctx)?;
+    if matches!(ctx.reply, Reply::Held(_)) {
+        return Ok(());
     }
     let now = clock::now();
     let begun = ctx.answer.first_byte.is_some();
@@ -167,7 +140,9 @@ pub(super) fn body(
     if !begun && ctx.answer.first_byte.is_some() {
         ctx.course.first_byte(now);
     }
-    if body.is_none() {
+    let has_body = body.is_some();
+    held::queue(session, body, end_of_stream);
+    if !has_body {
         return Ok(());
     }
     let started = ctx.started;
@@ -179,63 +154,21 @@ pub(super) fn body(
     Ok(())
 }
 
-/// The answer has ended.
-pub(super) fn trailers(gateway: &Gateway, ctx: &mut RequestContext) -> Result<()> {
-    if matches!(ctx.reply, Reply::Held(_)) {
-        return Err(judge_held(gateway, ctx));
-    }
-    Ok(())
-}
-
-/// A held answer is complete. A 404: is the deployment missing, or what the client asked for?
-fn judge_held(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
-    let Reply::Held(held) = &ctx.reply else {
-        return decided(ctx, 500, false);
-    };
-    if held.head.status != StatusCode::NOT_FOUND {
-        return judge_refusal(gateway, ctx);
-    }
-    let code = error_code(&held.body).map(std::borrow::Cow::into_owned);
-    let outcome = Outcome::of_answer(404, code.as_deref(), retry_after(&held.head.headers));
-    let verdict = attempt::ended(gateway, ctx, outcome, false);
-    if verdict == Verdict::Retry {
-        ctx.reply = Reply::None;
-        return decided(ctx, 404, true);
-    }
-    ctx.answer.error_code = code;
-    decided(ctx, 404, false)
-}
-
-/// A held refusal of a request that asks for its tokens: is it that, or something of the client's?
-fn judge_refusal(gateway: &Gateway, ctx: &mut RequestContext) -> Box<Error> {
-    let Reply::Held(held) = &ctx.reply else {
-        return decided(ctx, 500, false);
-    };
-    let status = held.head.status.as_u16();
-    let code = error_code(&held.body).map(std::borrow::Cow::into_owned);
-    if memmem::find(&held.body, b"stream_options").is_some() && attempt::is_replayable(ctx) {
-        tell_of_refusal(ctx);
-        ctx.must_not_ask = true;
-        ctx.course.anew();
-        ctx.reply = Reply::None;
-        return decided(ctx, status, true);
-    }
-    attempt::succeeded(gateway, ctx, Outcome::of_answer(status, None, None));
-    ctx.answer.error_code = code;
-    decided(ctx, status, false)
-}
-
-fn tell_of_refusal(ctx: &RequestContext) {
+/// What a deployment had refused when its tokens were asked for, it serves without that: it does not know the question.
+fn learn_of_refusal(ctx: &RequestContext) {
     let (Some(pool), Some(place)) = (ctx.pool(), ctx.course.place()) else {
         return;
     };
     let member = pool.member(place);
-    tracing::warn!(
-        endpoint = %ctx.snapshot.upstreams[member.endpoint].endpoint.name,
-        deployment = %member.deployment,
-        "the endpoint refused to report the tokens of a stream and is asked again without: \
-         `usage: {{ ask: false }}` for the model spares that"
-    );
+    if ctx.refused_by == Some(place) && member.state.refuses_usage(clock::now()) {
+        tracing::warn!(
+            endpoint = %ctx.snapshot.name_of(member),
+            deployment = %member.deployment,
+            seconds = NOT_ASKED.as_secs(),
+            "the deployment refuses to report the tokens of a stream and is not asked for a while: they are \
+             estimated; `usage: {{ ask: false }}` for the model spares the refusals"
+        );
+    }
 }
 
 /// The error that ends an attempt whose fate is decided; `failure` lets it pass.
@@ -247,7 +180,7 @@ pub(super) fn decided(ctx: &mut RequestContext, status: u16, retry: bool) -> Box
 }
 
 /// Readies the head for the client.
-fn relay(
+pub(super) fn relay(
     gateway: &Gateway,
     session: &mut Session,
     response: &mut ResponseHeader,
@@ -315,25 +248,7 @@ pub(super) fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> 
     named.any(|connection| named_by_connection(connection, name.as_str()))
 }
 
-fn has_body(response: &ResponseHeader, session: &Session) -> bool {
-    if session.req_header().method == http::Method::HEAD {
-        return false;
-    }
-    // An HTTP/2 answer without a length may have ended with its head, which a filter is not told.
-    response.headers.get(header::CONTENT_LENGTH).map_or_else(
-        || response.version < Version::HTTP_2,
-        |length| length.as_bytes() != b"0",
-    )
-}
-
-/// Too long to be held, and for a refusal of what the gateway had added: some servers repeat the request in theirs.
-fn is_long(response: &ResponseHeader) -> bool {
-    let length = response.headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length > HELD_BYTES_MAX)
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let wait = WaitHeaders {
         retry_after_ms: text("retry-after-ms"),

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::{
     Gateway, answer, attempt,
     context::{Reply, RequestContext},
+    held,
 };
 use crate::{
     api::error::ApiError,
@@ -293,7 +294,7 @@ pub(super) fn inject(
         return Ok(());
     }
     let outcome = Outcome::without_answer(Cause::BadRequest);
-    attempt::ended(gateway, ctx, outcome, session.response_written().is_some());
+    attempt::ended(gateway, ctx, outcome, held::has_begun(session));
     ctx.reply = Reply::Own(ApiError::body_too_large(bytes_max));
     Err(answer::decided(ctx, 413, false))
 }

@@ -30,7 +30,7 @@ use crate::{
     course::Course,
     metrics::{Asked, Caller, Open},
     policy::reason::Service,
-    pool::Pool,
+    pool::{Place, Pool},
     snapshot::Snapshot,
 };
 
@@ -50,6 +50,8 @@ pub struct RequestContext {
     pub(super) explains: bool,
     /// What the request wants, once that is known.
     pub(super) wanted: Option<Wanted>,
+    /// Place of the pool of a model that the client may not use.
+    pub(super) denied: Option<usize>,
     /// Its attempts.
     pub(super) course: Course,
     /// The body as it goes to the deployment of the attempt under way.
@@ -58,8 +60,8 @@ pub struct RequestContext {
     pub(super) sent: Option<HeaderValue>,
     /// The attempt under way asks for the tokens of its stream, and the client did not.
     pub(super) asks: bool,
-    /// That was refused once, so no attempt does it any more.
-    pub(super) must_not_ask: bool,
+    /// The deployment that refused this, so no attempt does it any more.
+    pub(super) refused_by: Option<Place>,
     pub(super) reply: Reply,
     pub(super) answer: AnswerFacts,
     /// The error now on its way through pingora was made by us: its fate is decided.
@@ -199,11 +201,12 @@ impl RequestContext {
             hands_on: false,
             explains: false,
             wanted: None,
+            denied: None,
             course: Course::default(),
             outgoing: Bytes::new(),
             sent: None,
             asks: false,
-            must_not_ask: false,
+            refused_by: None,
             reply: Reply::None,
             answer: AnswerFacts::default(),
             decided: false,
@@ -223,6 +226,12 @@ impl RequestContext {
         self.wanted
             .as_ref()
             .map(|wanted| &self.snapshot.pools[wanted.pool])
+    }
+
+    /// Place of the pool of the model that was asked for, if there is one.
+    pub(super) fn named(&self) -> Option<usize> {
+        let wanted = self.wanted.as_ref();
+        wanted.map(|wanted| wanted.pool).or(self.denied)
     }
 }
 

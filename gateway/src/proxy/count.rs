@@ -32,7 +32,7 @@ pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
     let status = ctx.answer.status;
     snapshot
         .accounts
-        .request(ctx.caller, pool, ctx.asked, status);
+        .request(ctx.caller, ctx.named(), ctx.asked, status);
 
     let took = now.since(ctx.started);
     let elsewhere: Duration = ctx.course.history.iter().map(|tried| tried.took()).sum();

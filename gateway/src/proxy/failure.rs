@@ -4,8 +4,11 @@
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 use pingora_proxy::Session;
 
-use super::{Gateway, answer, attempt, context::RequestContext};
-use crate::policy::{cause::Cause, outcome::Outcome, retry::Verdict};
+use super::{Gateway, answer, attempt, context::RequestContext, held};
+use crate::{
+    api::fault::Fault,
+    policy::{cause::Cause, outcome::Outcome, retry::Verdict},
+};
 
 /// No connection: nothing of the request was sent.
 pub(super) fn no_connection(
@@ -30,11 +33,14 @@ pub(super) fn while_proxying(
     if ctx.decided {
         return error;
     }
-    let committed = session.response_written().is_some();
+    let inside = in_stream(ctx);
+    // A client that leaves because of the error may have left before pingora has written what it was shown.
+    let committed = held::has_begun(session) || inside.is_some();
+    let gone = *error.esource() == ErrorSource::Downstream;
     let status = ctx.course.status();
     let cause = match error.esource() {
         // Also a client that left while the provider was still thinking.
-        ErrorSource::Downstream => Cause::ClientGone,
+        ErrorSource::Downstream => inside.unwrap_or(Cause::ClientGone),
         ErrorSource::Internal => Cause::Gateway,
         ErrorSource::Upstream | ErrorSource::Unset => {
             if !committed
@@ -44,10 +50,10 @@ pub(super) fn while_proxying(
                 error.set_retry(true);
                 return error;
             }
-            cause_of_break(&error, status.is_some())
+            inside.unwrap_or_else(|| cause_of_break(&error, status.is_some()))
         }
     };
-    if cause == Cause::ClientGone {
+    if gone {
         gateway.metrics.clients_gone().inc();
     } else if committed {
         gateway.metrics.answers_cut().inc();
@@ -62,6 +68,19 @@ pub(super) fn while_proxying(
     answer::forget_held(ctx);
     error.set_retry(verdict == Verdict::Retry);
     error
+}
+
+/// What an error inside a stream makes of an attempt that was answered with 200.
+pub(super) fn in_stream(ctx: &RequestContext) -> Option<Cause> {
+    let fault = ctx.answer.tap.as_ref()?.summary().error?;
+    (200..300)
+        .contains(&ctx.answer.status)
+        .then_some(match fault {
+            Fault::ContentFilter => Cause::ContentFilter,
+            Fault::Request => Cause::BadRequest,
+            Fault::Throttled => Cause::Throttled,
+            Fault::Server => Cause::Server,
+        })
 }
 
 fn cause_of_connect(error: &Error) -> Cause {

@@ -3,10 +3,10 @@
 use pingora::Error;
 use pingora_proxy::Session;
 
-use super::{Gateway, access, answer, attempt, context::RequestContext, count, trace};
+use super::{Gateway, access, answer, attempt, context::RequestContext, count, failure, trace};
 use crate::{
     clock::{self, Timestamp},
-    policy::cause::Cause,
+    policy::{cause::Cause, outcome::Outcome},
 };
 
 /// Status in the log of a request whose client left before it was answered, as nginx writes it.
@@ -36,6 +36,14 @@ pub(super) fn request(
 
 /// Settles the course. The attempt still under way is the one whose answer went to the client.
 fn close(gateway: &Gateway, ctx: &mut RequestContext, now: Timestamp) {
+    if let (Some(status), Some(cause)) = (ctx.course.status(), failure::in_stream(ctx)) {
+        let outcome = Outcome {
+            cause: Some(cause),
+            status: Some(status),
+            retry_after: None,
+        };
+        attempt::ended(gateway, ctx, outcome, true);
+    }
     let Some(wanted) = &ctx.wanted else { return };
     let pool = &ctx.snapshot.pools[wanted.pool];
     let settled = ctx.course.settle(pool, false, now);

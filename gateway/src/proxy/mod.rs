@@ -13,6 +13,7 @@ mod decision;
 mod failure;
 mod finish;
 mod framing;
+mod held;
 mod identify;
 mod respond;
 mod rewrite;
@@ -160,12 +161,12 @@ impl ProxyHttp for Gateway {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
-        answer::body(self, body, end_of_stream, ctx).map(|()| None)
+        answer::body(self, session, body, end_of_stream, ctx).map(|()| None)
     }
 
     /// An HTTP/2 answer may end with trailers; its body then has no end that the filter above would see.
@@ -175,7 +176,7 @@ impl ProxyHttp for Gateway {
         _trailers: &mut http::HeaderMap,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        answer::trailers(self, ctx)
+        held::trailers(self, ctx)
     }
 
     fn fail_to_connect(
@@ -214,6 +215,7 @@ impl ProxyHttp for Gateway {
         error: Option<&Error>,
         ctx: &mut RequestContext,
     ) {
+        held::write_rest(session, error).await;
         finish::request(self, session, error, ctx);
     }
 

@@ -12,7 +12,7 @@ use super::{
     answer::dress,
     attempt,
     context::{Held, Reply, RequestContext},
-    decision,
+    decision, held,
 };
 use crate::{
     api::error::ApiError,
@@ -34,8 +34,7 @@ pub(super) async fn after_failure(
     ctx: &mut RequestContext,
     now: Timestamp,
 ) -> FailToProxy {
-    let silent =
-        session.response_written().is_some() || *error.esource() == ErrorSource::Downstream;
+    let silent = held::has_begun(session) || *error.esource() == ErrorSource::Downstream;
     if !silent {
         // Pingora closes the connection after this hook whatever is returned here, so the client is told.
         session.downstream_session.set_keepalive(None);
@@ -171,7 +170,7 @@ pub(super) fn request_id(head: &ResponseHeader) -> Option<String> {
 /// Reads on for a while when the answer came before the request had ended. Pingora closes the connection then
 /// (v1/server.rs prepare_response_header), and a client that is still writing would see a reset in place of the
 /// answer; nginx calls this a lingering close.
-async fn linger(session: &mut Session) {
+pub(super) async fn linger(session: &mut Session) {
     // A client that was not told to go on sends no body.
     if session.get_header(header::EXPECT).is_some() {
         return;

@@ -15,6 +15,7 @@ use crate::{
         table::{ModelPlace, model_place, reports_usage_when_asked, upstream_path_and_query},
     },
     auth::shown::Shown,
+    clock,
 };
 
 pub(super) fn request(
@@ -65,14 +66,15 @@ pub(super) fn request(
     }
 
     ctx.asks = pool.model.usage.ask
-        && !ctx.must_not_ask
+        && ctx.refused_by.is_none()
         && wanted.facts.can_ask_for_usage()
         && reports_usage_when_asked(
             form,
             wanted.operation,
             client_uri.query(),
             endpoint.api_version.as_deref(),
-        );
+        )
+        && member.state.knows_usage(clock::now());
     let changes = Changes {
         model: match model_place(form, wanted.operation) {
             ModelPlace::Body => Some(&member.deployment),

@@ -25,6 +25,8 @@ mod logs;
 mod failover;
 // One table of everything that can go wrong with one request.
 mod faults;
+// Answers that the gateway looks at before the client does.
+mod held;
 // One table of incidents, and what each of the gateway's pages says about them.
 mod incidents;
 // A process that operators trust: reload, stop, hand-over, what systemd is told.

@@ -135,3 +135,30 @@ async fn one_request_is_seen_from_every_side() {
         "{own} + {elsewhere} of {total}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_refused_to_a_client_is_named_and_one_that_does_not_exist_is_not() {
+    let config = clients().replace("keys:", "models: [ gpt-4o-mini ], keys:");
+    let mut fleet = Fleet::in_order(&config).await;
+    for (model, status, named) in [
+        ("gpt-4o", 403, Some("gpt-4o")),
+        ("gpt-9", 404, None),
+        ("gpt-4o-mini", 200, Some("gpt-4o-mini")),
+    ] {
+        let in_body = format!(r#"{{"model":"{model}","messages":[]}}"#);
+        for (url, body) in [
+            (fleet.chat_url(model), CHAT.to_owned()),
+            (fleet.gateway.url("/v1/chat/completions"), in_body),
+        ] {
+            let request = client().post(url).header("api-key", KEY).body(body);
+            assert_eq!(request.send().await.unwrap().status(), status);
+            let line = fleet.gateway.next_access();
+            assert_eq!(line["model"].as_str(), named, "{line}");
+        }
+        let (named, class) = (named.unwrap_or("other"), status / 100);
+        let name = format!(
+            "tokenweir_requests_total{{client=\"team-a\",model=\"{named}\",operation=\"chat/completions\",status=\"{class}xx\"}}"
+        );
+        assert_eq!(fleet.gateway.metric(&name).await, 2.0, "{name}");
+    }
+}

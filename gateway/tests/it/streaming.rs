@@ -319,3 +319,96 @@ async fn a_reset_right_after_the_head_is_retried_or_visible_but_never_a_clean_en
         assert_eq!(state["reason"], "breaker");
     }
 }
+
+/// Each event after the beginning of an answer that was accepted with 200.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_inside_a_stream_is_a_failure_of_whoever_it_names() {
+    let server = ("server", "failed", "error", "breaker");
+    let throttled = ("throttled", "failed", "throttling", "throttled");
+    let filter = ("content_filter", "client", "healthy", "");
+    let clients_own = ("bad_request", "client", "healthy", "");
+    for (event, (cause, outcome, state, reason)) in [
+        (
+            r#"data: {"error":{"message":"m","type":"server_error","code":null}}"#,
+            server,
+        ),
+        (r#"data: {"error":{"message":"m"}}"#, server),
+        (r#"data: {"error":{"code":"429"}}"#, throttled),
+        (r#"data: {"error":{"code":"content_filter"}}"#, filter),
+        (
+            r#"data: {"error":{"code":null,"type":"invalid_request_error"}}"#,
+            clients_own,
+        ),
+        ("event: error\ndata: {\"code\":\"server_error\"}", server),
+        (
+            r#"data: {"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded"}}}"#,
+            throttled,
+        ),
+    ] {
+        let (provider, mut fleet) = Provider::before(CONFIG).await;
+        let [(http, url), _] = both(&fleet);
+        let sent = tokio::spawn(request(&http, &url, STREAM).send());
+        let mut upstream = provider.begin().await;
+        let rest = format!("{event}\n\ndata: [DONE]\n\n");
+        upstream.write_all(rest.as_bytes()).await.unwrap();
+        drop(upstream);
+        let answer = timeout(PATIENCE, sent).await.unwrap().unwrap().unwrap();
+        let seen = Seen::read(answer).await;
+        // The client gets it as it came.
+        assert_eq!((seen.status, seen.complete), (200, true));
+        assert!(seen.text().ends_with(&rest), "{}", seen.text());
+
+        let line = fleet.gateway.next_access();
+        let attempt = &line["attempts"][0];
+        assert_eq!(
+            (&attempt["outcome"], &attempt["status"]),
+            (&cause.into(), &200.into()),
+            "{line}"
+        );
+        assert_eq!(line["attempts"].as_array().unwrap().len(), 1, "{line}");
+        assert_eq!(line["stream_error"], true, "{line}");
+        let deployment = fleet.gateway.deployment("aoi-1", GPT).await;
+        assert_eq!(deployment["state"], state, "{event}: {deployment}");
+        assert_eq!(
+            deployment["reason"].as_str().unwrap_or(""),
+            reason,
+            "{event}"
+        );
+        assert_eq!(deployment["attempts"][outcome], 1, "{event}: {deployment}");
+        let errors = deployment["last_errors"].as_array().unwrap();
+        let failed = usize::from(outcome == "failed");
+        assert_eq!(errors.len(), failed, "{event}: {deployment}");
+        for error in errors {
+            assert_eq!(
+                (&error["cause"], &error["status"]),
+                (&cause.into(), &200.into())
+            );
+        }
+        let name = format!(
+            "tokenweir_attempts_total{{cause=\"{cause}\",deployment=\"gpt-4o\",endpoint=\"aoi-1\",model=\"gpt-4o\",outcome=\"{outcome}\"}}"
+        );
+        assert_eq!(fleet.gateway.metric(&name).await, 1.0, "{name}");
+    }
+}
+
+/// As the SDKs do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_because_of_an_error_takes_no_blame_for_it() {
+    let (provider, mut fleet) = Provider::before(CONFIG).await;
+    let [(http, url), _] = both(&fleet);
+    let sent = tokio::spawn(request(&http, &url, STREAM).send());
+    let mut upstream = provider.begin().await;
+    let event = b"data: {\"error\":{\"code\":\"server_error\"}}\n\n";
+    upstream.write_all(event).await.unwrap();
+    let mut answer = timeout(PATIENCE, sent).await.unwrap().unwrap().unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(event) {
+        let chunk = timeout(PATIENCE, answer.chunk()).await.expect("the event");
+        got.extend_from_slice(&chunk.unwrap().unwrap());
+    }
+    drop((answer, http));
+    let line = fleet.gateway.next_access();
+    assert_eq!(line["attempts"][0]["outcome"], "server", "{line}");
+    fleet.gateway.until("aoi-1", GPT, "error").await;
+    drop(upstream);
+}

@@ -144,29 +144,6 @@ async fn who_does_not_know_the_question_is_not_asked_and_estimated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_of_the_question_is_not_shown_to_the_client() {
     let mut fleet = Fleet::in_order("").await;
-    let unknown = r#"{"error":{"message":"Unknown parameter: 'stream_options'.","code":"unknown_parameter"}}"#;
-    fleet.aoi(1).inject(refusal(400, unknown));
-    let seen = Seen::read(post(&fleet.gateway.url(CHAT_PATH), STREAM).await).await;
-    assert_eq!(
-        (seen.status, seen.header("x-tokenweir-attempts")),
-        (200, Some("1"))
-    );
-    assert!(!seen.text().contains("usage"), "{}", seen.text());
-    assert_eq!(
-        (fleet.requests(GPT), last(&fleet.aoi(1))),
-        ([2, 0, 0], STREAM.to_owned())
-    );
-    let told = fleet.gateway.next_event(|event| event["level"] == "WARN");
-    assert_eq!(
-        (&told["endpoint"], &told["deployment"]),
-        (&"aoi-1".into(), &GPT.into())
-    );
-    let line = fleet.gateway.next_access();
-    assert_eq!(
-        counted(&line),
-        Some((STREAM.len().div_ceil(4) as u64, 16, true))
-    );
-
     // A mistake of the client's own is the client's to see, and costs nothing; also where it is repeated at length.
     let long = "x".repeat(100 * 1024);
     let long = format!(r#"{{"error":{{"code":"bad","message":"{long}"}}}}"#);
@@ -192,6 +169,77 @@ async fn a_refusal_of_the_question_is_not_shown_to_the_client() {
         );
         fleet.gateway.until("aoi-1", GPT, "healthy").await;
     }
+
+    let before = fleet.requests(GPT)[0];
+    fleet.aoi(1).inject(refusal(400, UNKNOWN));
+    let seen = Seen::read(post(&fleet.gateway.url(CHAT_PATH), STREAM).await).await;
+    assert_eq!(
+        (seen.status, seen.header("x-tokenweir-attempts")),
+        (200, Some("1"))
+    );
+    assert!(!seen.text().contains("usage"), "{}", seen.text());
+    assert_eq!(
+        (fleet.requests(GPT), last(&fleet.aoi(1))),
+        ([before + 2, 0, 0], STREAM.to_owned())
+    );
+    let line = fleet.gateway.next_access();
+    assert_eq!(
+        counted(&line),
+        Some((STREAM.len().div_ceil(4) as u64, 16, true))
+    );
+}
+
+const UNKNOWN: &str =
+    r#"{"error":{"message":"Unknown parameter: 'stream_options'.","code":"unknown_parameter"}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_refused_the_question_is_not_asked_again_for_a_while() {
+    let mut fleet = Fleet::in_order("").await;
+    fleet.aoi(1).inject(refusal(400, UNKNOWN));
+    // What is learnt outlives a reload.
+    for round in 0..4_u64 {
+        if round == 2 {
+            fleet.gateway.reload(&[("version: 1", "version: 1 ")]);
+        }
+        let seen = Seen::read(post(&fleet.gateway.url(CHAT_PATH), STREAM).await).await;
+        assert_eq!(seen.status, 200);
+        assert_eq!(fleet.requests(GPT), [round + 2, 0, 0]);
+        assert_eq!(last(&fleet.aoi(1)), STREAM);
+        let line = fleet.gateway.next_access();
+        assert_eq!(line["tokens_estimated"], true, "{line}");
+    }
+    let told = fleet.gateway.logged();
+    let mut told = told.lines().filter(|line| line.contains("\"WARN\""));
+    let once: Value = serde_json::from_str(told.next().expect("it is told")).unwrap();
+    assert_eq!(
+        (&once["endpoint"], &once["deployment"]),
+        (&"aoi-1".into(), &GPT.into())
+    );
+    assert_eq!(told.next(), None, "once");
+
+    // The others are asked as before.
+    let disabled = fleet.gateway.ask(&["endpoint", "disable", "aoi-1"]);
+    assert!(disabled.status.success());
+    let seen = Seen::read(post(&fleet.gateway.url(CHAT_PATH), STREAM).await).await;
+    assert_eq!(seen.status, 200);
+    assert_ne!(last(&fleet.aoi(2)), STREAM);
+    assert_eq!(fleet.gateway.next_access()["tokens_estimated"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_was_not_about_the_question_teaches_nothing() {
+    let mut fleet = Fleet::in_order("").await;
+    // Some servers repeat the request in their refusal, and with it the question.
+    for _ in 0..2 {
+        fleet.aoi(1).inject(refusal(400, UNKNOWN));
+    }
+    let seen = Seen::read(post(&fleet.gateway.url(CHAT_PATH), STREAM).await).await;
+    assert_eq!((seen.status, &*seen.text()), (400, UNKNOWN));
+    fleet.gateway.next_access();
+    let seen = Seen::read(post(&fleet.gateway.url(CHAT_PATH), STREAM).await).await;
+    assert_eq!(seen.status, 200);
+    assert_ne!(last(&fleet.aoi(1)), STREAM);
+    assert_eq!(fleet.gateway.next_access()["tokens_estimated"], false);
 }
 
 /// How a stream breaks off.

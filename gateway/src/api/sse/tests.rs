@@ -45,7 +45,7 @@ fn a_chat_stream_is_summed_up() {
         events: 5,
         deltas: 1,
         end: Some(End::Done),
-        error: false,
+        error: None,
         usage: usage(9, 5, 2, 1),
     };
     assert_eq!(summary(CHAT.as_bytes()), expected);
@@ -58,7 +58,7 @@ fn a_responses_stream_is_summed_up() {
         events: 3,
         deltas: 1,
         end: Some(End::Completed),
-        error: false,
+        error: None,
         usage: usage(9, 5, 2, 1),
     };
     assert_eq!(summary(RESPONSES.as_bytes()), expected);
@@ -105,17 +105,51 @@ fn the_end_of_a_stream_is_recognized() {
 
 #[test]
 fn an_error_inside_a_stream_is_recognized() {
+    let (server, throttled, filter) = (
+        Some(Fault::Server),
+        Some(Fault::Throttled),
+        Some(Fault::ContentFilter),
+    );
     for (stream, expected) in [
-        ("data: {\"error\":{\"code\":\"429\"}}\n\n", true),
-        ("data: { \"id\":\"\", \"error\" : \"overloaded\" }\n", true),
-        ("data: {\"type\":\"error\",\"code\":\"x\"}\n\n", true),
-        ("event: error\ndata: {\"code\":\"x\"}\n\n", true),
-        ("event: error\n\n", false),
-        ("data: {\"error\":null}\n\n", false),
-        ("data: {\"choices\":[{\"error\":{}}]}\n\n", false),
-        ("data: {\"delta\":\"\\\"error\\\":{}\"}\n\n", false),
-        ("data: {\"delta\":\"error\"}\n\n", false),
-        ("data: {\"error\":{\n\n", false),
+        ("data: {\"error\":{\"code\":\"429\"}}\n\n", throttled),
+        (
+            "data: { \"id\":\"\", \"error\" : \"overloaded\" }\n",
+            server,
+        ),
+        ("data: {\"type\":\"error\",\"code\":\"x\"}\n\n", server),
+        (
+            "data: {\"type\":\"error\",\"code\":\"rate_limit_exceeded\"}\n\n",
+            throttled,
+        ),
+        ("event: error\ndata: {\"code\":\"x\"}\n\n", server),
+        (
+            "event: error\ndata: {\"code\":\"content_filter\"}\n\n",
+            filter,
+        ),
+        (
+            "event: error\ndata: {\"error\":{\"code\":\"content_filter\"}}\n\n",
+            filter,
+        ),
+        ("event: response.failed\ndata: {}\n\n", server),
+        (
+            "data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"rate_limit_exceeded\"}}}\n\n",
+            throttled,
+        ),
+        // The first one is why the stream failed.
+        (
+            "data: {\"error\":{\"code\":\"429\"}}\n\nevent: error\ndata: {}\n\n",
+            throttled,
+        ),
+        (
+            "data: {\"type\":\"response.incomplete\",\"response\":{\"error\":null,\"usage\":{}}}\n\n",
+            None,
+        ),
+        ("event: error\n\n", None),
+        ("data: {\"error\":null}\n\n", None),
+        ("data: {\"choices\":[{\"error\":{}}]}\n\n", None),
+        ("data: {\"delta\":\"\\\"error\\\":{}\"}\n\n", None),
+        ("data: {\"delta\":\"error\"}\n\n", None),
+        ("data: {\"error\":{\n\n", None),
     ] {
         assert_eq!(summary(stream.as_bytes()).error, expected, "{stream:?}");
     }

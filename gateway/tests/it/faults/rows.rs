@@ -340,9 +340,10 @@ fn streams() -> Vec<Row> {
             Action::ErrorEventInStream {
                 after_events: after,
             },
-            "ok",
+            "server",
         )
         .only()
+        .trips()
         .streamed(Ending::Complete),
         retried(
             "stall in a body",

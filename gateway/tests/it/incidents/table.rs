@@ -166,6 +166,17 @@ fn broken_off() -> Vec<Incident> {
             "a stream that stalls",
             Action::StallMidStream { after_events: 4 },
         ),
+        cut(
+            "an error inside a stream",
+            Action::ErrorEventInStream { after_events: 4 },
+        )
+        .with(|truth| {
+            truth.attempts = vec!["aoi-1 server 200"];
+            truth.cut = false;
+            truth.failures = vec!["server 200"];
+            truth.standing = breaker("because of 200 (server) at ");
+            truth.counted = vec![("breaker_trips", 1.0)];
+        }),
         incident("a client that leaves", vec![Step::Leave]).with(|truth| {
             truth.attempts = vec!["aoi-1 client_gone 200"];
             truth.stopped = Some("committed");
