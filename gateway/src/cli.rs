@@ -97,7 +97,10 @@ pub enum Mode {
     /// Have the running gateway hand over to the program that is now installed, without losing a request
     Upgrade(Socket),
     /// Print the state of every deployment of the running gateway
-    Status(Socket),
+    ///
+    /// Exits with 0 if every model has a deployment that can be used, with 1 if one has none, and with 69 if the gateway
+    /// does not answer.
+    Status(status::Options),
     /// Print or change how much the running gateway logs
     LogLevel(level::Options),
     /// Watch the running gateway in the terminal, and switch its endpoints
@@ -135,6 +138,11 @@ pub struct ConfigFile {
 /// Writes to standard output. A reader that went away (`| head`) is no error.
 pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The same for a text with styles, which are left out where nobody sees them.
+pub(crate) fn print_styled(text: &str) {
+    let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
 /// Writes to standard error.

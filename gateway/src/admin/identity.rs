@@ -130,11 +130,7 @@ impl CertificateStatus {
             file: shown.file.display().to_string(),
             names: shown.names.iter().map(CertificateName::to_string).collect(),
             not_after: shown.not_after,
-            sha256: shown
-                .fingerprint
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex::encode(shown.fingerprint),
         }
     }
 }

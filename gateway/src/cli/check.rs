@@ -6,11 +6,10 @@ mod auth;
 use std::process::ExitCode;
 
 use clap::Args;
-use http::Method;
 
 use super::{
     ConfigFile, EX_CONFIG, EX_UNAVAILABLE,
-    ask::{Answer, Socket, ask},
+    ask::{Answer, Socket},
     complain, print, serve,
 };
 use crate::{
@@ -96,7 +95,7 @@ fn compare(options: &Options) -> anyhow::Result<ExitCode> {
         text: source.text,
     };
     let body = serde_json::to_vec(&draft)?;
-    let answer = ask::<Diff>(&options.socket.socket, Method::POST, "/compare", body)?;
+    let answer = options.socket.order::<Diff>("/compare", body)?;
     Ok(match answer {
         Answer::Done(diff) => {
             print(&describe(&diff));

@@ -4,13 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use http::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{
-    EX_UNAVAILABLE,
-    ask::{Answer, Socket, ask},
-    complain, print,
+    ask::{Place, quoted, understood},
+    print,
 };
 use crate::policy::reason::Switch;
 
@@ -29,7 +27,7 @@ pub struct Endpoint {
     /// Its name in the configuration
     name: String,
     #[command(flatten)]
-    socket: Socket,
+    place: Place,
 }
 
 #[derive(Deserialize)]
@@ -42,31 +40,33 @@ struct Turned {
 /// # Errors
 /// No gateway is running, it cannot be reached, or it has no such endpoint.
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    let (verb, Endpoint { name, socket }) = match command {
-        Command::Disable(endpoint) => ("disable", endpoint),
-        Command::Drain(endpoint) => ("drain", endpoint),
-        Command::Enable(endpoint) => ("enable", endpoint),
+    let (to, Endpoint { name, place }) = match command {
+        Command::Disable(endpoint) => (Switch::Disabled, endpoint),
+        Command::Drain(endpoint) => (Switch::Drained, endpoint),
+        Command::Enable(endpoint) => (Switch::Enabled, endpoint),
     };
-    let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
-    let path = format!("/endpoints/{encoded}/{verb}");
-    Ok(
-        match ask::<Turned>(&socket.socket, Method::POST, &path, Vec::new())? {
-            Answer::Done(turned) => {
-                let Turned {
-                    before,
-                    switch,
-                    in_flight,
-                } = turned;
-                let (before, switch) = (before.as_str(), switch.as_str());
-                print(&format!(
-                    "{name}: {before} → {switch}, requests under way: {in_flight}\n"
-                ));
-                ExitCode::SUCCESS
-            }
-            Answer::Refused(reason) => {
-                complain(&reason);
-                ExitCode::from(EX_UNAVAILABLE)
-            }
-        },
-    )
+    let Turned {
+        before,
+        switch,
+        in_flight,
+    } = understood(&place.ask(Method::POST, &path(name, to), Vec::new())?)?;
+    let (before, switch) = (before.as_str(), switch.as_str());
+    print(&format!(
+        "{name}: {before} → {switch}, requests under way: {in_flight}\n"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where an endpoint is switched.
+pub(super) fn path(endpoint: &str, to: Switch) -> String {
+    format!("/endpoints/{}/{}", quoted(endpoint), verb(to))
+}
+
+/// What asks for it.
+pub(super) const fn verb(to: Switch) -> &'static str {
+    match to {
+        Switch::Enabled => "enable",
+        Switch::Disabled => "disable",
+        Switch::Drained => "drain",
+    }
 }

@@ -4,14 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use http::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    EX_UNAVAILABLE,
-    ask::{Answer, Socket, ask},
-    complain, print,
+    ask::{Place, quoted, understood},
+    print,
 };
 use crate::config::table::aligned;
 
@@ -30,7 +28,7 @@ pub struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    socket: Socket,
+    place: Place,
 }
 
 #[derive(Deserialize)]
@@ -65,24 +63,16 @@ const HEAD: [&str; 8] = [
 /// # Errors
 /// No gateway is running, it cannot be reached, or it does not know what is asked about.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut path = format!("/explain?model={}", encoded(&options.model));
+    let mut path = format!("/explain?model={}", quoted(&options.model));
     for (name, value) in [
         ("client", &options.client),
         ("operation", &options.operation),
     ] {
         if let Some(value) = value {
-            path += &format!("&{name}={}", encoded(value));
+            path += &format!("&{name}={}", quoted(value));
         }
     }
-    let answer = ask::<Value>(&options.socket.socket, Method::GET, &path, Vec::new())?;
-    let explained = match answer {
-        Answer::Done(explained) => explained,
-        Answer::Refused(reason) => {
-            complain(&reason);
-            return Ok(ExitCode::from(EX_UNAVAILABLE));
-        }
-    };
+    let explained: Value = understood(&options.place.ask(Method::GET, &path, Vec::new())?)?;
     if options.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&explained)?));
         return Ok(ExitCode::SUCCESS);

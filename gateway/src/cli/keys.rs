@@ -27,9 +27,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
             let mut random = [0; KEY_BYTES];
             getrandom::fill(&mut random)
                 .map_err(|error| anyhow::anyhow!("the system gave no random numbers: {error}"))?;
-            let key = random.iter().fold(String::from("tw-"), |key, byte| {
-                key + &format!("{byte:02x}")
-            });
+            let key = format!("tw-{}", hex::encode(random));
             print(&format!(
                 "key, for the client (it is not shown again):\n  {key}\n"
             ));

@@ -8,9 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    EX_UNAVAILABLE,
-    ask::{Answer, Socket, ask},
-    complain, print,
+    ask::{Place, understood},
+    print,
 };
 
 #[derive(Debug, Args)]
@@ -18,7 +17,7 @@ pub struct Options {
     /// What to log from now on: `debug`, or by module `info,gateway::proxy=debug,access=off`. Left out: print what it is
     level: Option<String>,
     #[command(flatten)]
-    socket: Socket,
+    place: Place,
 }
 
 #[derive(Deserialize)]
@@ -27,7 +26,7 @@ struct Level {
 }
 
 /// # Errors
-/// No gateway is running, or it cannot be reached.
+/// No gateway is running, it cannot be reached, or it knows no such level.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (method, body) = match &options.level {
         None => (Method::GET, Vec::new()),
@@ -36,16 +35,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             (Method::POST, body.into_bytes())
         }
     };
-    Ok(
-        match ask::<Level>(&options.socket.socket, method, "/log", body)? {
-            Answer::Done(Level { level }) => {
-                print(&format!("{level}\n"));
-                ExitCode::SUCCESS
-            }
-            Answer::Refused(reason) => {
-                complain(&reason);
-                ExitCode::from(EX_UNAVAILABLE)
-            }
-        },
-    )
+    let Level { level } = understood(&options.place.ask(method, "/log", body)?)?;
+    print(&format!("{level}\n"));
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use http::Method;
-
 use super::{
     EX_CONFIG,
-    ask::{Answer, Socket, ask},
+    ask::{Answer, Socket},
     check, complain, print,
 };
 use crate::orders::Applied;
@@ -14,7 +12,7 @@ use crate::orders::Applied;
 /// # Errors
 /// No gateway is running, or it cannot be reached.
 pub fn run(options: &Socket) -> anyhow::Result<ExitCode> {
-    let answer = ask::<Applied>(&options.socket, Method::POST, "/reload", Vec::new())?;
+    let answer = options.order::<Applied>("/reload", Vec::new())?;
     Ok(match answer {
         Answer::Done(applied) => {
             for warning in &applied.warnings {

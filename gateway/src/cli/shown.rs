@@ -1,7 +1,9 @@
-//! What `/status` says, as far as the command line shows it. Counters are numbers with a fraction because they are only
-//! ever divided and printed.
+//! What `/status` and `/identity` say, as far as the command line shows it. Counters are numbers with a fraction because
+//! they are only ever divided and printed.
 
 use serde::Deserialize;
+
+use crate::policy::reason::Switch;
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Status {
@@ -16,6 +18,14 @@ pub(super) struct Status {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) clients: Vec<Client>,
     pub(super) currency: Option<String>,
+}
+
+impl Status {
+    /// Models that nobody can serve at this moment.
+    pub(super) fn unserved(&self) -> Vec<&str> {
+        let unserved = self.pools.iter().filter(|pool| pool.usable == 0);
+        unserved.map(|pool| pool.model.as_str()).collect()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -139,34 +149,7 @@ pub(super) struct Endpoint {
     pub(super) kind: String,
     pub(super) url: String,
     pub(super) switch: Switch,
-}
-
-/// What an operator has set an endpoint to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Switch {
-    Enabled,
-    Disabled,
-    Drained,
-}
-
-impl Switch {
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::Drained => "drained",
-        }
-    }
-
-    /// The verb that asks for it, in the path too.
-    pub(super) const fn verb(self) -> &'static str {
-        match self {
-            Self::Enabled => "enable",
-            Self::Disabled => "disable",
-            Self::Drained => "drain",
-        }
-    }
+    pub(super) in_flight: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -176,4 +159,32 @@ pub(super) struct Client {
     pub(super) prompt_tokens: f64,
     pub(super) completion_tokens: f64,
     pub(super) cost: Option<f64>,
+}
+
+/// What `/identity` says, as far as it is about trouble.
+#[derive(Debug, Deserialize)]
+pub(super) struct Identity {
+    pub(super) tokens: Vec<Token>,
+    pub(super) key_sets: Vec<KeySet>,
+    pub(super) listeners: Vec<Listener>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Token {
+    pub(super) credential: String,
+    pub(super) expires_in_seconds: Option<f64>,
+    pub(super) error: Option<String>,
+    pub(super) next_try_in_seconds: f64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct KeySet {
+    pub(super) keys: usize,
+    pub(super) error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Listener {
+    pub(super) listen: String,
+    pub(super) problem: Option<String>,
 }

@@ -1,93 +1,75 @@
-//! `tokenweir status`: the state of every deployment of the running gateway as a table, and what could not be renewed.
+//! `tokenweir status`: which models are served, the state of every deployment of the running gateway, what operators have
+//! switched, and what could not be renewed. The picture is that of `top`, without rates.
 
 use std::process::ExitCode;
 
+use clap::Args;
 use http::Method;
-use serde::Deserialize;
 
 use super::{
-    EX_UNAVAILABLE,
-    ask::{Answer, Socket, ask},
-    complain, print,
+    ask::{Place, understood, wait},
+    print, print_styled,
+    shown::{Endpoint, Identity, Status},
+    top,
 };
-use crate::{config::table::aligned, policy::reason::Switch};
+use crate::policy::reason::Switch;
 
-#[derive(Deserialize)]
-struct Status {
-    pools: Vec<Pool>,
-    endpoints: Vec<Endpoint>,
+/// Nobody can serve a model. What is 0 and what is another number scripts rely on.
+const EX_UNSERVED: u8 = 1;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Print what `/status` of the gateway says, as it is, for scripts
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
-#[derive(Deserialize)]
-struct Endpoint {
-    name: String,
-    switch: Switch,
-    in_flight: u32,
-}
-
-impl Status {
-    /// One line for each endpoint that an operator has switched.
-    fn switched(&self) -> String {
-        let switched = self.endpoints.iter().filter_map(|endpoint| {
-            let Endpoint {
-                name,
-                switch,
-                in_flight,
-            } = endpoint;
-            let word = switch.as_str();
-            (*switch != Switch::Enabled).then(|| {
-                format!("endpoint {name}: {word} by operator, requests left: {in_flight}; `tokenweir endpoint enable {name}` ends that\n")
-            })
-        });
-        switched.collect()
+/// # Errors
+/// No gateway is running, or it cannot be reached.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let (page, identity) = wait(async {
+        let gateway = options.place.gateway().await?;
+        let page = async |path| gateway.ask(Method::GET, path, Vec::new()).await;
+        let status = page("/status").await?;
+        Ok(if options.json {
+            (status, None)
+        } else {
+            (status, Some(page("/identity").await?))
+        })
+    })?;
+    let status: Status = understood(&page)?;
+    let is_served = status.unserved().is_empty();
+    match identity {
+        None => print(&format!("{}\n", String::from_utf8_lossy(&page))),
+        Some(identity) => {
+            let identity: Identity = understood(&identity)?;
+            let notes = switched(&status) + &identity.troubles();
+            print_styled(&top::still(status));
+            print(&notes);
+        }
     }
+    Ok(if is_served {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EX_UNSERVED)
+    })
 }
 
-#[derive(Deserialize)]
-struct Pool {
-    model: String,
-    deployments: Vec<Deployment>,
-}
-
-#[derive(Deserialize)]
-struct Deployment {
-    endpoint: String,
-    region: Option<String>,
-    deployment: String,
-    priority: u32,
-    weight: u32,
-    state: String,
-    reason: Option<String>,
-    seconds_left: Option<f64>,
-    in_flight: u32,
-}
-
-/// What `/identity` says, as far as it is about trouble.
-#[derive(Deserialize)]
-struct Identity {
-    tokens: Vec<Token>,
-    key_sets: Vec<KeySet>,
-    listeners: Vec<Listener>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    credential: String,
-    expires_in_seconds: Option<f64>,
-    error: Option<String>,
-    next_try_in_seconds: f64,
-}
-
-#[derive(Deserialize)]
-struct KeySet {
-    keys: usize,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Listener {
-    listen: String,
-    problem: Option<String>,
+/// One line for each endpoint that an operator has switched.
+fn switched(status: &Status) -> String {
+    let endpoints = status.endpoints.iter();
+    let switched = endpoints.filter(|endpoint| endpoint.switch != Switch::Enabled);
+    let line = |endpoint: &Endpoint| {
+        let name = &endpoint.name;
+        format!(
+            "endpoint {name}: {} by operator, requests left: {}; `tokenweir endpoint enable {name}` ends that\n",
+            endpoint.switch.as_str(),
+            endpoint.in_flight
+        )
+    };
+    switched.map(line).collect()
 }
 
 impl Identity {
@@ -114,65 +96,4 @@ impl Identity {
         });
         tokens.chain(key_sets).chain(listeners).collect()
     }
-}
-
-const HEAD: [&str; 9] = [
-    "MODEL",
-    "PRIORITY",
-    "ENDPOINT",
-    "REGION",
-    "DEPLOYMENT",
-    "WEIGHT",
-    "IN FLIGHT",
-    "STATE",
-    "REASON",
-];
-
-/// # Errors
-/// No gateway is running, or it cannot be reached.
-pub fn run(options: &Socket) -> anyhow::Result<ExitCode> {
-    let answer = ask::<Status>(&options.socket, Method::GET, "/status", Vec::new())?;
-    Ok(match answer {
-        Answer::Done(status) => {
-            let mut rows = vec![HEAD.map(str::to_owned)];
-            for pool in &status.pools {
-                rows.extend(
-                    pool.deployments
-                        .iter()
-                        .map(|deployment| row(&pool.model, deployment)),
-                );
-            }
-            print(&aligned(&rows));
-            print(&status.switched());
-            let path = "/identity";
-            if let Answer::Done(identity) =
-                ask::<Identity>(&options.socket, Method::GET, path, Vec::new())?
-            {
-                print(&identity.troubles());
-            }
-            ExitCode::SUCCESS
-        }
-        Answer::Refused(reason) => {
-            complain(&reason);
-            ExitCode::from(EX_UNAVAILABLE)
-        }
-    })
-}
-
-fn row(model: &str, deployment: &Deployment) -> [String; 9] {
-    let left = deployment
-        .seconds_left
-        .map(|seconds| format!("{seconds:.0} s left"));
-    let reason: Vec<String> = deployment.reason.iter().cloned().chain(left).collect();
-    [
-        model.to_owned(),
-        deployment.priority.to_string(),
-        deployment.endpoint.clone(),
-        deployment.region.clone().unwrap_or_else(|| "-".to_owned()),
-        deployment.deployment.clone(),
-        deployment.weight.to_string(),
-        deployment.in_flight.to_string(),
-        deployment.state.clone(),
-        reason.join(", "),
-    ]
 }

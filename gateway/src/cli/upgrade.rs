@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use http::Method;
 use serde::Deserialize;
 
 use super::{
     EX_UNAVAILABLE,
-    ask::{Answer, Socket, ask},
+    ask::{Answer, Socket},
     complain, print,
 };
 
@@ -19,7 +18,7 @@ struct Handed {
 /// # Errors
 /// No gateway is running, or it cannot be reached.
 pub fn run(options: &Socket) -> anyhow::Result<ExitCode> {
-    let answer = ask::<Handed>(&options.socket, Method::POST, "/upgrade", Vec::new())?;
+    let answer = options.order::<Handed>("/upgrade", Vec::new())?;
     Ok(match answer {
         Answer::Done(Handed { pid }) => {
             print(&format!(

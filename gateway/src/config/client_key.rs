@@ -1,8 +1,6 @@
 //! Client keys at rest: only their SHA-256 is configured, as `sha256:` and 64 hex digits. A key is long and
 //! random, so a fast hash without salt is enough to keep it from being read back.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 const PREFIX: &str = "sha256:";
@@ -20,11 +18,7 @@ pub fn key_hash(key: &str) -> [u8; 32] {
 /// The hash as written in the configuration.
 #[must_use]
 pub fn format_key_hash(hash: &[u8; 32]) -> String {
-    let mut text = String::from(PREFIX);
-    for byte in hash {
-        write!(text, "{byte:02x}").expect("a String takes every write");
-    }
-    text
+    format!("{PREFIX}{}", hex::encode(hash))
 }
 
 /// Reads what [`format_key_hash`] writes; hex digits of either case.
@@ -32,24 +26,11 @@ pub fn format_key_hash(hash: &[u8; 32]) -> String {
 /// # Errors
 /// The text has another form.
 pub fn parse_key_hash(text: &str) -> Result<[u8; 32], KeyHashError> {
-    let digits = text.strip_prefix(PREFIX).ok_or(KeyHashError)?.as_bytes();
-    if digits.len() != 64 {
-        return Err(KeyHashError);
-    }
+    let digits = text.strip_prefix(PREFIX).ok_or(KeyHashError)?;
     let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
+    // What is wrong would repeat a part of the text.
+    hex::decode_to_slice(digits, &mut hash).map_err(|_| KeyHashError)?;
     Ok(hash)
-}
-
-fn nibble(digit: u8) -> Result<u8, KeyHashError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(KeyHashError),
-    }
 }
 
 #[cfg(test)]

@@ -38,10 +38,7 @@ impl Effective {
     pub fn of(compiled: &Compiled) -> Self {
         let text = serde_yaml::to_string(&whole(compiled)).expect("names and numbers are YAML");
         let digest = Sha256::digest(text.as_bytes());
-        let hash = digest[..HASH_BYTES]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex::encode(&digest[..HASH_BYTES]);
         Self { text, hash }
     }
 }

@@ -5,11 +5,10 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, stream};
 use simulator::{Action, Behaviour, Deployment, Fault};
 
 use self::rows::rows;
-use crate::support::{CHAT, Fleet, Gateway, Seen, client, in_order};
+use crate::support::{CHAT, Fleet, Gateway, Seen, client, in_order, try_all};
 
 /// One failure opens the breaker, so its effect shows; all waits are longer than a slow machine.
 const CONFIG: &str = "
@@ -78,26 +77,16 @@ enum Ending {
 async fn every_fault_has_its_cause_its_effect_and_its_answer() {
     let rows = rows();
     assert!(rows.len() >= 40);
-    let wrong: Vec<String> = stream::iter(rows)
-        .map(|row| async move {
-            let observed = observe(&row).await;
-            (observed != row.expected).then(|| {
-                format!(
-                    "{}\n expected {:?}\n observed {observed:?}",
-                    row.name, row.expected
-                )
-            })
+    let wrong = |row: Row| async move {
+        let observed = observe(&row).await;
+        (observed != row.expected).then(|| {
+            format!(
+                "{}\n expected {:?}\n observed {observed:?}",
+                row.name, row.expected
+            )
         })
-        .buffer_unordered(8)
-        .filter_map(|wrong| async { wrong })
-        .collect()
-        .await;
-    assert!(
-        wrong.is_empty(),
-        "{} rows:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    };
+    try_all(rows, wrong).await;
 }
 
 async fn observe(row: &Row) -> Observed {

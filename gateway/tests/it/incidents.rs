@@ -7,13 +7,12 @@ mod pages;
 mod table;
 mod words;
 
-use futures_util::{StreamExt as _, stream};
 use gateway::config::client_key::{format_key_hash, key_hash};
 use serde_json::Value;
 use simulator::{Action, Behaviour, Fault, Resource, ServerTls, TestAuthority};
 
 use self::{pages::Pages, table::incidents};
-use crate::support::{CHAT, Fleet, Seen, client, in_order, provider::STREAM, tls::NAMES};
+use crate::support::{CHAT, Fleet, Seen, client, in_order, provider::STREAM, tls::NAMES, try_all};
 
 const GPT: &str = "gpt-4o";
 /// Of the one client, where there are clients.
@@ -97,25 +96,11 @@ struct Standing {
 async fn every_incident_is_told_alike_and_truly_by_all_who_tell_of_it() {
     let incidents = incidents();
     assert!(incidents.len() >= 25);
-    let told = stream::iter(incidents).map(|incident| async move {
-        let disagreements = incident.disagreements().await;
-        let lines = disagreements
-            .into_iter()
-            .map(|line| format!("\n  {line}"))
-            .collect::<String>();
-        (!lines.is_empty()).then(|| format!("{}:{lines}", incident.name))
-    });
-    let wrong: Vec<String> = told
-        .buffer_unordered(8)
-        .filter_map(|wrong| async { wrong })
-        .collect()
-        .await;
-    assert!(
-        wrong.is_empty(),
-        "{} incidents:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    let wrong = |incident: Incident| async move {
+        let lines = incident.disagreements().await.join("\n  ");
+        (!lines.is_empty()).then(|| format!("{}:\n  {lines}", incident.name))
+    };
+    try_all(incidents, wrong).await;
 }
 
 impl Incident {

@@ -3,6 +3,7 @@
 mod command_line;
 mod hand_over;
 mod reload;
+mod status;
 mod stop;
 mod systemd;
 mod terminal;

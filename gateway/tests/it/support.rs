@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use simulator::{Control, Deployment, Resource, Running, Simulator};
@@ -431,6 +432,22 @@ pub(crate) async fn raw(
     tokio::time::timeout(PATIENCE, exchange)
         .await
         .expect("the gateway answers or closes")
+}
+
+/// Tries all cases, eight at a time, and fails with everything that is wrong with any of them.
+pub(crate) async fn try_all<C, F>(cases: Vec<C>, wrong: impl Fn(C) -> F)
+where
+    F: Future<Output = Option<String>>,
+{
+    let all = cases.len();
+    let wrong = stream::iter(cases).map(wrong).buffer_unordered(8);
+    let wrong: Vec<String> = wrong.filter_map(std::future::ready).collect().await;
+    assert!(
+        wrong.is_empty(),
+        "{} of {all}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// HTTP/2 without TLS and without asking first.

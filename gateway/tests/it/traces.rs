@@ -1,5 +1,7 @@
 //! Traces from the client to the attempts, and their export to a collector that is a part of the test.
 
+mod hand_over;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -111,10 +113,6 @@ fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     })
 }
 
-fn id(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Asks for a chat with these headers, each as often as it stands here.
 async fn chat(fleet: &Fleet, headers: &[(&str, &str)]) {
     let mut request = client().post(fleet.chat_url(GPT)).body(CHAT);
@@ -166,7 +164,7 @@ async fn a_request_that_fails_over_is_one_trace_from_the_client_to_each_attempt(
         panic!("{resource:#?}")
     };
     assert_eq!(server.kind, i32::from(SpanKind::Server));
-    assert_eq!(id(&server.parent_span_id), PARENT);
+    assert_eq!(hex::encode(&server.parent_span_id), PARENT);
     assert_eq!(
         attribute(&server.attributes, "http.response.status_code").as_deref(),
         Some("200")
@@ -177,7 +175,7 @@ async fn a_request_that_fails_over_is_one_trace_from_the_client_to_each_attempt(
         Some("/openai/deployments/gpt-4o/chat/completions")
     );
     for (number, span, cause) in [(1, first, Some("throttled")), (2, second, None)] {
-        assert_eq!(id(&span.trace_id), TRACE);
+        assert_eq!(hex::encode(&span.trace_id), TRACE);
         assert_eq!(span.kind, i32::from(SpanKind::Client));
         assert_eq!(span.parent_span_id, server.span_id);
         let status = span.status.as_ref().map_or(0, |status| status.code);
@@ -193,7 +191,7 @@ async fn a_request_that_fails_over_is_one_trace_from_the_client_to_each_attempt(
         assert!(span.end_time_unix_nano <= server.end_time_unix_nano);
         // Its own span is what the endpoint was told.
         let sent = seen(&fleet, number);
-        let expected = format!("00-{TRACE}-{}-01", id(&span.span_id));
+        let expected = format!("00-{TRACE}-{}-01", hex::encode(&span.span_id));
         assert_eq!(sent.header("traceparent"), Some(expected.as_str()));
         assert_eq!(sent.header("tracestate"), Some(STATE));
     }
@@ -248,7 +246,7 @@ async fn a_trace_that_is_not_sampled_goes_on_and_is_not_exported() {
     chat(&fleet, &[("traceparent", &traceparent("01"))]).await;
     let spans = collector.spans().await;
     assert_eq!(spans.len(), 2, "{spans:?}");
-    assert_eq!(id(&spans[0].parent_span_id), PARENT);
+    assert_eq!(hex::encode(&spans[0].parent_span_id), PARENT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 //! down. It holds public keys alone, and is as good as the issuer's word however old it is.
 
 use std::{
-    fmt::Write as _,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -43,11 +42,7 @@ fn path(directory: &Path, at: &KeysAt) -> PathBuf {
         KeysAt::Jwks(url) => ("jwks", url),
     };
     let hash = Sha256::digest(format!("{kind} {url}"));
-    let mut name = String::from("jwks-");
-    for byte in &hash[..8] {
-        write!(name, "{byte:02x}").expect("a String takes every write");
-    }
-    directory.join(name + ".json")
+    directory.join(format!("jwks-{}.json", hex::encode(&hash[..8])))
 }
 
 /// What the file says, which is also what a successor process is told.

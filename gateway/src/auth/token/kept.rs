@@ -96,8 +96,7 @@ impl Fingerprint {
             hash.update(field.len().to_le_bytes());
             hash.update(field);
         }
-        let digest: [u8; 32] = hash.finalize().into();
-        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex::encode(hash.finalize()))
     }
 }
 

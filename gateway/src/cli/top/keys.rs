@@ -4,7 +4,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::model::{Board, Key};
-use crate::cli::shown::Switch;
+use crate::policy::reason::Switch;
 
 /// Rows that a page key moves by.
 const PAGE: isize = 10;

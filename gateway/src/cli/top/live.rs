@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use http::Method;
 use ratatui::{
     DefaultTerminal,
     crossterm::{
@@ -19,12 +20,19 @@ use tokio::{
 
 use super::{
     PERIOD,
-    gateway::Gateway,
     keys::{Order, Rows, Screen, Wish},
+    look,
     model::History,
-    view::{Lost, Picture},
+    view::{Form, Lost, Picture},
 };
-use crate::{cli::shown::Status, clock};
+use crate::{
+    cli::{
+        ask::Gateway,
+        endpoint::{path, verb},
+        shown::Status,
+    },
+    clock,
+};
 
 /// Keys that may wait while a frame is drawn.
 const KEYS_MAX: usize = 64;
@@ -117,16 +125,17 @@ impl Live {
         let gateway = Arc::clone(&self.gateway);
         self.work.spawn(async move {
             tokio::time::sleep(after).await;
-            News::Looked(gateway.status().await.map(Box::new))
+            News::Looked(look(&gateway).await.map(Box::new))
         });
     }
 
     fn switch(&mut self, order: Order) {
         let gateway = Arc::clone(&self.gateway);
-        self.notice = Some(format!("{} {} ...", order.to.verb(), order.endpoint));
+        self.notice = Some(format!("{} {} ...", verb(order.to), order.endpoint));
         self.work.spawn(async move {
-            let done = gateway.switch(&order).await;
-            News::Switched(order, done)
+            let path = path(&order.endpoint, order.to);
+            let done = gateway.ask(Method::POST, &path, Vec::new()).await;
+            News::Switched(order, done.map(|_| ()))
         });
     }
 
@@ -146,10 +155,10 @@ impl Live {
                 self.look(PERIOD);
             }
             News::Switched(order, Ok(())) => {
-                self.notice = Some(format!("{} is {}", order.endpoint, order.to.word()));
+                self.notice = Some(format!("{} is {}", order.endpoint, order.to.as_str()));
             }
             News::Switched(order, Err(error)) => {
-                let verb = order.to.verb();
+                let verb = verb(order.to);
                 self.notice = Some(format!("cannot {verb} {}: {error:#}", order.endpoint));
             }
         }
@@ -174,7 +183,7 @@ impl Live {
             notice: self.notice.as_deref(),
             // Reads NO_COLOR.
             has_colours: !Colored::ansi_color_disabled_memoized(),
-            takes_keys: true,
+            form: Form::Live,
         };
         terminal
             .draw(|frame| frame.render_widget(&picture, frame.area()))

@@ -42,10 +42,12 @@ pub(super) fn status(now: f64) -> Value {
               "requests": 0, "errors": 0, "deployments": [embeddings] },
         ],
         "endpoints": [
-            { "name": "aoi-1", "region": null, "kind": "azure", "url": "https://aoi-1.example", "switch": "enabled" },
-            { "name": "aoi-2", "region": null, "kind": "azure", "url": "https://aoi-2.example", "switch": "enabled" },
+            { "name": "aoi-1", "region": null, "kind": "azure", "url": "https://aoi-1.example", "switch": "enabled",
+              "in_flight": 2 },
+            { "name": "aoi-2", "region": null, "kind": "azure", "url": "https://aoi-2.example", "switch": "enabled",
+              "in_flight": 2 },
             { "name": "openai-spare", "region": null, "kind": "openai", "url": "https://api.example",
-              "switch": "drained" },
+              "switch": "drained", "in_flight": 2 },
         ],
         "clients": [
             { "name": "team-idle", "requests": 7, "prompt_tokens": 5_000_000, "completion_tokens": 10, "cost": 12.5 },

@@ -18,7 +18,13 @@ use super::{
     keys::{Mode, Order, Rows, Screen, Tab},
     model::{Board, PoolRow, left_without},
 };
-use crate::cli::shown::{State, Status, Switch};
+use crate::{
+    cli::{
+        endpoint::verb,
+        shown::{State, Status},
+    },
+    policy::reason::Switch,
+};
 
 /// Between the parts of a line.
 const GAP: &str = "  ";
@@ -33,8 +39,19 @@ pub(super) struct Picture<'a> {
     /// How the last order went.
     pub(super) notice: Option<&'a str>,
     pub(super) has_colours: bool,
-    /// Nobody presses keys on plain text.
-    pub(super) takes_keys: bool,
+    pub(super) form: Form,
+}
+
+/// What the picture is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// To be watched, and to press keys on.
+    Live,
+    /// To be printed.
+    Printed,
+    /// The same after one look, which has no rates. Its columns are those that fit into so many characters; what is in
+    /// them is as long as it is, if there is room.
+    Still { columns: u16 },
 }
 
 pub(super) struct Lost {
@@ -111,7 +128,10 @@ impl Picture<'_> {
             None => vec![self.parts(width, &[(Tone::Strong, "tokenweir".to_owned())])],
             Some(board) => vec![
                 self.parts(width, &process(board.status)),
-                self.parts(width, &sums(board)),
+                match self.form {
+                    Form::Live | Form::Printed => self.parts(width, &sums(board)),
+                    Form::Still { .. } => self.parts(width, &[served(board.status)]),
+                },
             ],
         };
         let lost = self.lost.map(|lost| {
@@ -124,13 +144,18 @@ impl Picture<'_> {
             let error = last.error.as_deref().unwrap_or("no reason given");
             Some(format!("reload refused at {}: {error}", time(last.at)))
         });
-        for trouble in lost.into_iter().chain(reload) {
+        // Elsewhere it stands in any case.
+        let unserved = self
+            .board
+            .filter(|_| !matches!(self.form, Form::Still { .. }))
+            .and_then(|board| unserved(board.status));
+        for trouble in lost.into_iter().chain(unserved).chain(reload) {
             // The frame is for the deployments: of a long message only the beginning is shown.
             for text in wrapped(&trouble, width.into()).into_iter().take(3) {
                 lines.push(Line::styled(text, self.style(Tone::Bad)));
             }
         }
-        if self.takes_keys {
+        if self.form == Form::Live {
             lines.push(self.tabs(width));
         }
         lines
@@ -213,7 +238,7 @@ impl Picture<'_> {
     }
 
     fn foot(&self, width: u16) -> Vec<Line<'static>> {
-        if !self.takes_keys {
+        if self.form != Form::Live {
             return Vec::new();
         }
         let said = match (&self.screen.mode, self.notice) {
@@ -308,8 +333,35 @@ fn sums(board: &Board<'_>) -> [(Tone, String); 4] {
     ]
 }
 
+/// Which models nobody can serve.
+fn unserved(status: &Status) -> Option<String> {
+    let models = status.unserved();
+    let is = if models.len() == 1 { "is" } else { "are" };
+    (!models.is_empty()).then(|| format!("{} {is} not served", models.join(", ")))
+}
+
+/// What matters most of all.
+fn served(status: &Status) -> (Tone, String) {
+    if let Some(unserved) = unserved(status) {
+        return (Tone::Bad, unserved);
+    }
+    let states = || {
+        let deployments = status.pools.iter().flat_map(|pool| &pool.deployments);
+        deployments.map(|deployment| deployment.state)
+    };
+    let (all, healthy) = (
+        states().count(),
+        states().filter(|state| *state == State::Healthy).count(),
+    );
+    if healthy == all {
+        return (Tone::Good, "everything is served".to_owned());
+    }
+    let text = format!("{healthy} of {all} deployments healthy; every model is served");
+    (Tone::Doubtful, text)
+}
+
 /// The line above the deployments of a model.
-fn pool(row: &PoolRow<'_>) -> [(Tone, String); 4] {
+fn pool(row: &PoolRow<'_>) -> Vec<(Tone, String)> {
     let PoolRow { pool, rates, .. } = row;
     let all = pool.deployments.len();
     let usable = match pool.usable {
@@ -321,17 +373,19 @@ fn pool(row: &PoolRow<'_>) -> [(Tone, String); 4] {
         Some(failed) if failed > 0.0 => (Tone::Bad, format!("{} errors/s", count(failed))),
         Some(_) | None => (Tone::Faint, pool.balance.clone()),
     };
-    [
-        (Tone::Strong, pool.model.clone()),
-        usable,
-        (Tone::Plain, format!("{} requests/s", rate(rates.requests))),
-        failed,
-    ]
+    let requests = rates
+        .requests
+        .map(|requests| (Tone::Plain, format!("{} requests/s", count(requests))));
+    [(Tone::Strong, pool.model.clone()), usable]
+        .into_iter()
+        .chain(requests)
+        .chain([failed])
+        .collect()
 }
 
 fn question(order: &Order, board: Option<&Board<'_>>) -> String {
     let Order { endpoint, to } = order;
-    let mut text = format!("{} {endpoint}?", to.verb());
+    let mut text = format!("{} {endpoint}?", verb(*to));
     if let Some(board) = board
         && *to != Switch::Enabled
     {

@@ -430,12 +430,12 @@ fn last_resorts() -> Vec<Incident> {
                 Step::Until("error"),
             ],
         )
-        .configured("min: 5s", "min: 0s, max: 1ms")
+        .configured("min: 5s", "min: 0s, max: 1s")
         .first(alone)
         .with(|truth| {
             truth.status = 429;
             truth.error = Some("429");
-            truth.wait = Some(0.0);
+            truth.wait = Some(1.0);
             truth.attempts = vec!["aoi-1 throttled 429"];
             truth.stopped = Some("nobody_left");
             truth.decision = Some("nobody; skipped aoi-1: tried, aoi-2: disabled, aoi-3: disabled");

@@ -10,7 +10,7 @@ use simulator::TestAuthority;
 
 use crate::support::PATIENCE;
 
-fn run(arguments: &[&str]) -> Output {
+pub(super) fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tokenweir"))
         .args(arguments)
         .output()
@@ -63,6 +63,9 @@ fn exit_codes_are_those_of_sysexits() {
         (&["--config", "/nonexistent.yaml"], 78),
         (&["reload", "--socket", "/nonexistent.sock"], 69),
         (&["status", "--socket", "/nonexistent.sock"], 69),
+        (&["status", "--url", "http://127.0.0.1:1"], 69),
+        (&["status", "--url", "127.0.0.1:1"], 64),
+        (&["status", "--token-file", "/nonexistent"], 64),
         (&["top", "--socket", "/nonexistent.sock"], 69),
         // Standard input is no gateway.
         (&["--take-over", "--config", "/nonexistent.yaml"], 69),

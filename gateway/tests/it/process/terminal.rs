@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::support::PATIENCE;
 
 /// The program on a terminal of its own.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     /// Where a person would sit.
     keys: File,
@@ -37,7 +37,7 @@ fn modes(terminal: &File) -> Modes {
 }
 
 impl Terminal {
-    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(super) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&keys).expect("it is ours");
         unlockpt(&keys).expect("it is ours");
@@ -83,7 +83,7 @@ impl Terminal {
     }
 
     /// Waits until the program has written `text`.
-    fn until(&mut self, text: &str) {
+    pub(super) fn until(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.seen.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -98,7 +98,7 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).expect("it is open");
     }
 
-    fn ended(&mut self) -> ExitStatus {
+    pub(super) fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("it is ours") {

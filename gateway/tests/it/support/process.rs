@@ -106,6 +106,16 @@ impl Gateway {
         self.successors.push(pid);
     }
 
+    /// Has a process take over and waits until it serves, wherever the one before it logs to.
+    pub(crate) fn upgrade(&mut self) {
+        let output = self.ask(&["upgrade"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let pid = said.split(' ').nth(1).and_then(|pid| pid.parse().ok());
+        let pid = pid.and_then(Pid::from_raw);
+        self.successors
+            .push(pid.unwrap_or_else(|| panic!("{output:?}")));
+    }
+
     /// Why the next hand-over failed.
     pub(crate) fn refusal(&mut self) -> String {
         let message = "hand-over failed, this process serves on";

@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 use super::{
-    Picture, Tone, pool, put, take_top,
+    Form, Picture, Tone, pool, put, take_top,
     words::{count, millis, percent, rate, shortened, span},
 };
 use crate::cli::top::model::{Board, ClientRow, Member, PoolRow};
@@ -80,28 +80,13 @@ fn failures(per_second: Option<f64>) -> Cell {
 
 fn deployment_columns<'a>() -> [Column<Member<'a>>; 14] {
     [
-        number("PRI", 3, 7, |row| {
-            Some((Tone::Faint, row.deployment.priority.to_string()))
-        }),
-        text("ENDPOINT", (13, 64), 14, |row| {
-            plain(row.deployment.endpoint.clone())
-        }),
-        text("REGION", (6, 20), 1, |row| {
-            row.deployment.region.clone().and_then(plain)
-        }),
-        text("DEPLOYMENT", (10, 40), 2, |row| {
-            let name = &row.deployment.deployment;
-            (*name != row.pool.model).then(|| (Tone::Plain, name.clone()))
-        }),
-        text("STATE", (12, 12), 13, |row| {
-            let state = row.deployment.state;
-            let (symbol, tone) = state.symbol();
-            Some((tone, format!("{symbol} {}", state.word())))
-        }),
+        number("PRI", 3, 7, priority),
+        text("ENDPOINT", (13, 64), 14, endpoint),
+        text("REGION", (6, 20), 1, region),
+        text("DEPLOYMENT", (10, 40), 2, deployment),
+        text("STATE", (12, 12), 13, state),
         text("REASON", (14, 14), 10, reason),
-        number("BUSY", 4, 8, |row| {
-            plain(count(row.deployment.in_flight.into()))
-        }),
+        number("BUSY", 4, 8, busy),
         number("REQ/S", 5, 12, |row| plain(rate(row.rates.requests))),
         number("FAIL/S", 6, 11, |row| failures(row.rates.failed)),
         number("TOK/S", 5, 9, |row| plain(rate(row.rates.tokens))),
@@ -112,27 +97,74 @@ fn deployment_columns<'a>() -> [Column<Member<'a>>; 14] {
                 .map(millis)
                 .and_then(plain)
         }),
-        number("UTIL", 4, 5, |row| {
-            let used = row.deployment.utilization?;
-            let tone = if used >= 1.0 {
-                Tone::Doubtful
-            } else {
-                Tone::Plain
-            };
-            Some((tone, percent(used)))
-        }),
-        text("LEFT req/tok", (12, 12), 4, |row| {
-            let quota = &row.deployment.quota;
-            let is_known = quota.requests.is_some() || quota.tokens.is_some();
-            is_known.then(|| {
-                (
-                    Tone::Plain,
-                    format!("{}/{}", rate(quota.requests), rate(quota.tokens)),
-                )
-            })
-        }),
-        text("LAST ERROR", (21, 40), 3, last_error),
+        number("UTIL", 4, 5, utilization),
+        text("LEFT req/tok", (12, 12), 4, left),
+        text("LAST ERROR, AGE", (17, 40), 3, last_error),
     ]
+}
+
+/// Where there are no rates. All but the least important fit into 80 characters.
+fn still_columns<'a>() -> [Column<Member<'a>>; 10] {
+    [
+        number("PRI", 3, 6, priority),
+        text("ENDPOINT", (10, 64), 10, endpoint),
+        text("REGION", (6, 20), 1, region),
+        text("DEPLOYMENT", (10, 40), 2, deployment),
+        text("STATE", (12, 12), 9, state),
+        text("REASON", (14, 20), 8, reason),
+        number("BUSY", 4, 5, busy),
+        number("UTIL", 4, 3, utilization),
+        text("LEFT req/tok", (12, 12), 4, left),
+        text("LAST ERROR, AGE", (15, 40), 7, last_error),
+    ]
+}
+
+fn priority(row: &Member<'_>) -> Cell {
+    Some((Tone::Faint, row.deployment.priority.to_string()))
+}
+
+fn endpoint(row: &Member<'_>) -> Cell {
+    plain(row.deployment.endpoint.clone())
+}
+
+fn region(row: &Member<'_>) -> Cell {
+    row.deployment.region.clone().and_then(plain)
+}
+
+fn deployment(row: &Member<'_>) -> Cell {
+    let name = &row.deployment.deployment;
+    (*name != row.pool.model).then(|| (Tone::Plain, name.clone()))
+}
+
+fn state(row: &Member<'_>) -> Cell {
+    let state = row.deployment.state;
+    let (symbol, tone) = state.symbol();
+    Some((tone, format!("{symbol} {}", state.word())))
+}
+
+fn busy(row: &Member<'_>) -> Cell {
+    plain(count(row.deployment.in_flight.into()))
+}
+
+fn utilization(row: &Member<'_>) -> Cell {
+    let used = row.deployment.utilization?;
+    let tone = if used >= 1.0 {
+        Tone::Doubtful
+    } else {
+        Tone::Plain
+    };
+    Some((tone, percent(used)))
+}
+
+fn left(row: &Member<'_>) -> Cell {
+    let quota = &row.deployment.quota;
+    let is_known = quota.requests.is_some() || quota.tokens.is_some();
+    is_known.then(|| {
+        (
+            Tone::Plain,
+            format!("{}/{}", rate(quota.requests), rate(quota.tokens)),
+        )
+    })
 }
 
 fn reason(row: &Member<'_>) -> Cell {
@@ -153,7 +185,7 @@ fn last_error(row: &Member<'_>) -> Cell {
     let age = row.error_age.map(span).unwrap_or_default();
     Some((
         Tone::Faint,
-        format!("{}{} {age} ago", status.unwrap_or_default(), error.cause),
+        format!("{}{} {age}", status.unwrap_or_default(), error.cause),
     ))
 }
 
@@ -186,9 +218,12 @@ pub(super) fn deployments(
     mut area: Rect,
     buffer: &mut Buffer,
 ) {
-    let columns = deployment_columns();
     let members: Vec<_> = board.members().collect();
-    let table = placed(&columns, &members, area.width);
+    let (live, still) = (deployment_columns(), still_columns());
+    let table = match picture.form {
+        Form::Live | Form::Printed => placed(&live, &members, area.width, area.width),
+        Form::Still { columns } => placed(&still, &members, columns, area.width),
+    };
     head(picture, &table, take_top(&mut area, 1), buffer);
     if members.is_empty() {
         return put(&nothing(picture), area, buffer);
@@ -202,7 +237,7 @@ pub(super) fn deployments(
         })
         .collect();
     let is_chosen =
-        |member: &Member<'_>| picture.takes_keys && std::ptr::eq(member, members[selected]);
+        |member: &Member<'_>| picture.form == Form::Live && std::ptr::eq(member, members[selected]);
     let chosen = rows
         .iter()
         .position(|row| matches!(row, Row::Member(member) if is_chosen(member)));
@@ -228,7 +263,7 @@ pub(super) fn clients(
 ) {
     let columns = client_columns();
     let rows: Vec<_> = board.clients.iter().collect();
-    let table = placed(&columns, &rows, area.width);
+    let table = placed(&columns, &rows, area.width, area.width);
     head(picture, &table, take_top(&mut area, 1), buffer);
     if rows.is_empty() {
         return put(&nothing(picture), area, buffer);
@@ -255,8 +290,13 @@ fn first_row(chosen: usize, rows: usize, height: usize) -> usize {
         .min(rows.saturating_sub(height))
 }
 
-/// The most important columns that fit with their least widths; then those of texts grow.
-fn placed<'a, R>(columns: &'a [Column<R>], rows: &[&R], width: u16) -> Vec<Placed<'a, R>> {
+/// The most important columns that fit into `room` with their least widths; then those of texts grow, up to `width`.
+fn placed<'a, R>(
+    columns: &'a [Column<R>],
+    rows: &[&R],
+    room: u16,
+    width: u16,
+) -> Vec<Placed<'a, R>> {
     let cell_width = |column: &Column<R>, row: &R| {
         (column.cell)(row)
             .map(|(_, text)| u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX))
@@ -273,7 +313,7 @@ fn placed<'a, R>(columns: &'a [Column<R>], rows: &[&R], width: u16) -> Vec<Place
         let widths: u16 = kept.iter().map(|placed| placed.width + 1).sum();
         widths.saturating_sub(1)
     };
-    while kept.len() > 1 && used(&kept) > width {
+    while kept.len() > 1 && used(&kept) > room {
         let least = kept
             .iter()
             .enumerate()

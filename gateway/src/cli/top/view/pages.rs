@@ -91,7 +91,7 @@ fn facts(member: &Member<'_>) -> Vec<(&'static str, String)> {
     if let Some(endpoint) = endpoint {
         let text = format!(
             "{}, {}, {}",
-            endpoint.switch.word(),
+            endpoint.switch.as_str(),
             endpoint.kind,
             endpoint.url
         );

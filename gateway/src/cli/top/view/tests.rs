@@ -8,11 +8,12 @@ use ratatui::{
     style::Color,
 };
 
-use super::{Lost, Picture};
+use super::{Form, Lost, Picture};
 use crate::cli::top::{
     keys::{Rows, Screen},
     model::History,
-    sample, text,
+    printed::text,
+    sample,
 };
 
 const NOW: f64 = 3_601.0;
@@ -62,7 +63,7 @@ impl Case<'_> {
             lost: self.lost.as_ref(),
             notice: None,
             has_colours: self.has_colours,
-            takes_keys: true,
+            form: Form::Live,
         };
         let drawn = terminal.draw(|frame| frame.render_widget(&picture, frame.area()));
         drawn.unwrap();
