@@ -2,7 +2,7 @@
 // that says it. Pure: the time is an argument, so that the sentence can count down between two states.
 
 import { duration, listed, plural, time } from "./format.js";
-import { STATES, isTrouble, isUsable, short } from "./words.js";
+import { STATES, isLastResort, isTrouble, isUsable, short } from "./words.js";
 
 /** Of a model and of everything, worst first: nobody serves; some are in trouble; some come back; all is well. */
 const LEVELS = ["error", "degraded", "recovering", "healthy"];
@@ -76,6 +76,7 @@ function groups(troubled) {
     const group = found.get(what) ?? {
       what,
       state: deployment.state,
+      isLastResort: isLastResort(deployment),
       models: new Set(),
       count: 0,
       since: null,
@@ -111,9 +112,10 @@ function scope({ models, count }, { members, active }) {
 }
 
 /** " for another 12 s (since 12:00:07)". */
-function times({ state, since, until }, now) {
+function times({ state, isLastResort, since, until }, now) {
   let end = "";
   if (until > now && state === "throttling") end = ` for another ${duration(until - now)}`;
+  else if (until > now && isLastResort) end = `, only a last resort for another ${duration(until - now)}`;
   else if (until > now && state !== "recovering") end = `, asked again in ${duration(until - now)}`;
   return since === null ? end : `${end} (since ${time(since, now)})`;
 }
@@ -150,7 +152,9 @@ function title({ pools, unserved, places, level, noun }) {
 
 /** When the first model that nobody serves may be served again. */
 function back({ unserved }, now) {
-  const ends = unserved.flatMap(({ pool }) => pool.deployments.map((deployment) => deployment.until));
+  const left = unserved.flatMap(({ pool }) => pool.deployments);
+  if (left.some(isLastResort)) return ["Requests are still tried, as a last resort."];
+  const ends = left.map((deployment) => deployment.until);
   const next = Math.min(...ends.filter((until) => until !== null));
   return next > now && next < Infinity ? [`The first may be asked again in ${duration(next - now)}.`] : [];
 }

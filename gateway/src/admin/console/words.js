@@ -14,6 +14,9 @@ export const STATE_WORDS = {
 export const isUsable = (deployment) => deployment.state === "healthy" || deployment.state === "recovering";
 export const isTrouble = (deployment) => deployment.state !== "healthy" && deployment.state !== "disabled";
 
+/** Held back by its breaker alone: it is asked all the same when nobody else is left. */
+export const isLastResort = ({ state, reason }) => state === "error" && reason === "breaker";
+
 /** `text`: why, on a card. `short`: what a region does, in the headline. */
 const REASONS = {
   throttled: { text: "Answered 429: it is to be left alone for a while", short: "throttled" },
