@@ -110,6 +110,9 @@ impl<'a> Facts<'a> {
         let tokens = parsed::<Tokens>(object.usage)
             .or_else(|| parsed::<Tokens>(within.and_then(|response| response.usage)));
         let error = object.error.or(within.and_then(|response| response.error));
+        // Some servers fill in what is not there.
+        let error =
+            error.filter(|error| !matches!(error.get(), "\"\"" | "false" | "0" | "{}" | "[]"));
         Some(Self {
             kind: parsed(object.kind),
             usage: tokens.and_then(Tokens::usage),

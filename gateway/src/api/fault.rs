@@ -50,11 +50,13 @@ impl Fault {
             | (_, Ok(429)) => Self::Throttled,
             (_, Ok(408 | 500..=599)) | ("server_error", _) => Self::Server,
             (_, Ok(400..=499)) => Self::Request,
+            // The last one is about a server of tools that the client has named.
             (
                 "context_length_exceeded"
                 | "empty_image_file"
                 | "failed_to_download_image"
-                | "BadRequestError",
+                | "BadRequestError"
+                | "external_connector_error",
                 _,
             ) => Self::Request,
             (_, _) => ["invalid_", "unsupported_", "image_"]
@@ -91,6 +93,10 @@ mod tests {
             (r#"{"code":"context_length_exceeded"}"#, Fault::Request),
             (r#"{"code":"image_too_large"}"#, Fault::Request),
             (r#"{"code":400,"type":"BadRequestError"}"#, Fault::Request),
+            (
+                r#"{"code":"http_error","type":"external_connector_error"}"#,
+                Fault::Request,
+            ),
             (
                 r#"{"code":"rate_limit_exceeded","type":"tokens"}"#,
                 Fault::Throttled,

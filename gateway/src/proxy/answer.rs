@@ -22,7 +22,7 @@ use crate::{
         limits::Limits,
     },
     auth::shown::{Refused, Shown},
-    clock,
+    clock::{self, Timestamp},
     metrics::Open,
     policy::{
         cause::Cause,
@@ -130,11 +130,17 @@ pub(super) fn body(
     end_of_stream: bool,
     ctx: &mut RequestContext,
 ) -> Result<()> {
+    let now = clock::now();
+    let is_late = is_too_late(ctx, now);
+    let too_late = || Err(Error::explain(TOTAL_TIME_OVER, "the request took too long").into_up());
+    // Before it is released: what is queued for the client cannot be taken back.
+    if is_late && matches!(ctx.reply, Reply::Held(_)) {
+        return too_late();
+    }
     held::collect(gateway, session, body, end_of_stream, ctx)?;
     if matches!(ctx.reply, Reply::Held(_)) {
         return Ok(());
     }
-    let now = clock::now();
     let begun = ctx.answer.first_byte.is_some();
     watch::pass(body, end_of_stream, &mut ctx.answer, now);
     if !begun && ctx.answer.first_byte.is_some() {
@@ -142,16 +148,17 @@ pub(super) fn body(
     }
     let has_body = body.is_some();
     held::queue(session, body, end_of_stream);
-    if !has_body {
-        return Ok(());
-    }
-    let started = ctx.started;
-    let total = ctx.pool().map(|pool| pool.model.timeouts.total);
-    let tunnel = ctx.wanted.as_ref().is_some_and(|wanted| wanted.upgrade);
-    if !tunnel && total.is_some_and(|total| now.since(started) > total) {
-        return Err(Error::explain(TOTAL_TIME_OVER, "the request took too long").into_up());
+    if has_body && is_late {
+        return too_late();
     }
     Ok(())
+}
+
+/// Whether the request has had all the time that the model gives it.
+fn is_too_late(ctx: &RequestContext, now: Timestamp) -> bool {
+    let total = ctx.pool().map(|pool| pool.model.timeouts.total);
+    let tunnel = ctx.wanted.as_ref().is_some_and(|wanted| wanted.upgrade);
+    !tunnel && total.is_some_and(|total| now.since(ctx.started) > total)
 }
 
 /// What a deployment had refused when its tokens were asked for, it serves without that: it does not know the question.

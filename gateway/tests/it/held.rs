@@ -1,11 +1,13 @@
 //! Answers that are held back until it is known what they are, and that go to the client after all: byte for byte as
 //! the provider gave them, on a connection that stays open, however long they are.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{interval, timeout},
 };
 
 use crate::support::{
@@ -157,4 +159,26 @@ async fn what_is_too_long_to_be_held_passes() {
         assert_eq!(line["cut"], true, "{line}");
         assert_eq!(line["attempts"].as_array().unwrap().len(), 1, "{line}");
     }
+}
+
+/// A deadline that nobody looked at would pass unnoticed: the answer would be given whole, and counted as cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_has_no_more_time_than_other_answers() {
+    let (provider, mut fleet) = Provider::before("defaults: { timeouts: { total: 1s } }").await;
+    let asked = tokio::spawn(client().post(fleet.gateway.url(PATH)).body(CHAT).send());
+    let mut upstream = provider.next(CHAT).await;
+    let head = b"HTTP/1.1 404 X\r\ntransfer-encoding: chunked\r\n\r\n";
+    upstream.write_all(head).await.unwrap();
+    let drip = tokio::spawn(async move {
+        let mut ticks = interval(Duration::from_millis(20));
+        while upstream.write_all(b"1\r\nx\r\n").await.is_ok() {
+            ticks.tick().await;
+        }
+    });
+    let answer = timeout(PATIENCE, asked).await.expect("an end");
+    assert_eq!(answer.unwrap().unwrap().status(), 504);
+    timeout(PATIENCE, drip).await.expect("let go").unwrap();
+    let line = fleet.gateway.next_access();
+    assert_eq!(line["attempts"][0]["outcome"], "timeout", "{line}");
+    assert_eq!(line["cut"], Value::Null, "{line}");
 }
