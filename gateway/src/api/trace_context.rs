@@ -67,18 +67,18 @@ impl Traceparent {
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let (known, rest) = value.split_at_checked(TRACEPARENT_BYTES)?;
-        let version = hex(&known[..2])?;
+        let version = read_hex(&known[..2])?;
         let has_dashes = [2, 35, 52].iter().all(|&place| known[place] == b'-');
         let ends_well = rest.is_empty() || version > 0 && rest[0] == b'-';
         if version == 0xff || !has_dashes || !ends_well {
             return None;
         }
-        let trace_id = hex(&known[3..35]).filter(|&id| id != 0)?;
-        let span_id = hex(&known[36..52]).filter(|&id| id != 0)?;
+        let trace_id = read_hex(&known[3..35]).filter(|&id| id != 0)?;
+        let span_id = read_hex(&known[36..52]).filter(|&id| id != 0)?;
         Some(Self {
             trace_id: TraceId(trace_id),
             span_id: SpanId(u64::try_from(span_id).ok()?),
-            flags: u8::try_from(hex(&known[53..])?).ok()?,
+            flags: u8::try_from(read_hex(&known[53..])?).ok()?,
         })
     }
 }
@@ -148,7 +148,7 @@ impl TraceContext {
 }
 
 /// Lower case only, as the recommendation has it. At most 32 digits.
-fn hex(digits: &[u8]) -> Option<u128> {
+fn read_hex(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, &digit| {
         let value = match digit {
             b'0'..=b'9' => digit - b'0',
@@ -159,23 +159,9 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// The two digits of each byte.
-static DIGITS: [[u8; 2]; 256] = {
-    const DIGIT: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        digits[byte] = [DIGIT[byte >> 4], DIGIT[byte & 15]];
-        byte += 1;
-    }
-    digits
-};
-
-/// The place has room for two digits of each byte.
+/// `place`: two digits for each byte.
 fn write_hex(place: &mut [u8], bytes: &[u8]) {
-    for (digits, byte) in place.chunks_exact_mut(2).zip(bytes) {
-        digits.copy_from_slice(&DIGITS[usize::from(*byte)]);
-    }
+    hex::encode_to_slice(bytes, place).expect("the place fits");
 }
 
 #[cfg(test)]

@@ -272,10 +272,3 @@ pub(super) fn learn_error_code(ctx: &mut RequestContext) {
         ctx.answer.error_code = error_code(&start).map(std::borrow::Cow::into_owned);
     }
 }
-
-/// A held answer turned out not to be complete.
-pub(super) fn forget_held(ctx: &mut RequestContext) {
-    if matches!(ctx.reply, Reply::Held(_)) {
-        ctx.reply = Reply::None;
-    }
-}

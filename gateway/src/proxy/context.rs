@@ -163,6 +163,11 @@ pub(super) struct AnswerFacts {
 }
 
 impl AnswerFacts {
+    /// What the stream said so far, if it is one. Made anew each time.
+    pub(super) fn stream(&self) -> Option<Summary> {
+        self.tap.as_ref().map(Tap::summary)
+    }
+
     /// The tokens of the request. As the provider reported them; or, of a stream of text that broke off before that or
     /// never reports any, as many as can be told from what passed. `None`: it failed, or nothing counts its tokens.
     /// `stream`: what it said, if it is one.

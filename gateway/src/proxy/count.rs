@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use super::context::RequestContext;
 use crate::{
-    api::{
-        answer::Counted,
-        sse::{Summary, Tap},
-    },
+    api::{answer::Counted, sse::Summary},
     clock::Timestamp,
 };
 
@@ -25,7 +22,8 @@ pub(super) struct Bill {
     pub(super) cost: Option<f64>,
 }
 
-pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
+/// `stream`: what it said, if the answer is one.
+pub(super) fn request(ctx: &mut RequestContext, stream: Option<Summary>, now: Timestamp) -> Bill {
     ctx.answer.open = None;
     let snapshot = &ctx.snapshot;
     let pool = ctx.wanted.as_ref().map(|wanted| wanted.pool);
@@ -38,7 +36,7 @@ pub(super) fn request(ctx: &mut RequestContext, now: Timestamp) -> Bill {
     let elsewhere: Duration = ctx.course.history.iter().map(|tried| tried.took()).sum();
     let mut bill = Bill {
         overhead: took.saturating_sub(elsewhere + ctx.waited),
-        stream: ctx.answer.tap.as_ref().map(Tap::summary),
+        stream,
         ..Bill::default()
     };
     let metrics = pool.map_or(&snapshot.other_metrics, |pool| {

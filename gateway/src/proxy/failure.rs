@@ -4,9 +4,13 @@
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 use pingora_proxy::Session;
 
-use super::{Gateway, answer, attempt, context::RequestContext, held};
+use super::{
+    Gateway, answer, attempt,
+    context::{AnswerFacts, RequestContext},
+    held,
+};
 use crate::{
-    api::fault::Fault,
+    api::{fault::Fault, sse::Summary},
     policy::{cause::Cause, outcome::Outcome, retry::Verdict},
 };
 
@@ -33,7 +37,7 @@ pub(super) fn while_proxying(
     if ctx.decided {
         return error;
     }
-    let inside = in_stream(ctx);
+    let inside = in_stream(&ctx.answer, ctx.answer.stream().as_ref());
     // A client that leaves because of the error may have left before pingora has written what it was shown.
     let committed = held::has_begun(session) || inside.is_some();
     let gone = *error.esource() == ErrorSource::Downstream;
@@ -65,22 +69,20 @@ pub(super) fn while_proxying(
         retry_after: None,
     };
     let verdict = attempt::ended(gateway, ctx, outcome, committed);
-    answer::forget_held(ctx);
+    held::forget(ctx);
     error.set_retry(verdict == Verdict::Retry);
     error
 }
 
 /// What an error inside a stream makes of an attempt that was answered with 200.
-pub(super) fn in_stream(ctx: &RequestContext) -> Option<Cause> {
-    let fault = ctx.answer.tap.as_ref()?.summary().error?;
-    (200..300)
-        .contains(&ctx.answer.status)
-        .then_some(match fault {
-            Fault::ContentFilter => Cause::ContentFilter,
-            Fault::Request => Cause::BadRequest,
-            Fault::Throttled => Cause::Throttled,
-            Fault::Server => Cause::Server,
-        })
+pub(super) fn in_stream(answer: &AnswerFacts, stream: Option<&Summary>) -> Option<Cause> {
+    let fault = stream?.error?;
+    (200..300).contains(&answer.status).then_some(match fault {
+        Fault::ContentFilter => Cause::ContentFilter,
+        Fault::Request => Cause::BadRequest,
+        Fault::Throttled => Cause::Throttled,
+        Fault::Server => Cause::Server,
+    })
 }
 
 fn cause_of_connect(error: &Error) -> Cause {

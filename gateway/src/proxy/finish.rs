@@ -5,6 +5,7 @@ use pingora_proxy::Session;
 
 use super::{Gateway, access, answer, attempt, context::RequestContext, count, failure, trace};
 use crate::{
+    api::sse::Summary,
     clock::{self, Timestamp},
     policy::{cause::Cause, outcome::Outcome},
 };
@@ -20,7 +21,8 @@ pub(super) fn request(
 ) {
     let now = clock::now();
     answer::learn_error_code(ctx);
-    close(gateway, ctx, now);
+    let stream = ctx.answer.stream();
+    close(gateway, ctx, stream.as_ref(), now);
     if ctx.answer.status == 0 {
         let written = session.response_written().map(|head| head.status.as_u16());
         ctx.answer.status = written.unwrap_or(if error.is_some() {
@@ -29,14 +31,15 @@ pub(super) fn request(
             500
         });
     }
-    let bill = count::request(ctx, now);
+    let bill = count::request(ctx, stream, now);
     access::log(gateway, session, ctx, &bill, now);
     trace::record(session, ctx, &bill, now);
 }
 
 /// Settles the course. The attempt still under way is the one whose answer went to the client.
-fn close(gateway: &Gateway, ctx: &mut RequestContext, now: Timestamp) {
-    if let (Some(status), Some(cause)) = (ctx.course.status(), failure::in_stream(ctx)) {
+fn close(gateway: &Gateway, ctx: &mut RequestContext, stream: Option<&Summary>, now: Timestamp) {
+    let inside = failure::in_stream(&ctx.answer, stream);
+    if let (Some(status), Some(cause)) = (ctx.course.status(), inside) {
         let outcome = Outcome {
             cause: Some(cause),
             status: Some(status),

@@ -110,6 +110,13 @@ pub(super) fn trailers(gateway: &Gateway, ctx: &mut RequestContext) -> Result<()
     Err(answer::decided(ctx, status, false))
 }
 
+/// A held answer turned out not to be complete.
+pub(super) fn forget(ctx: &mut RequestContext) {
+    if matches!(ctx.reply, Reply::Held(_)) {
+        ctx.reply = Reply::None;
+    }
+}
+
 /// Tells what an answer is. `whole`: all of its body has come.
 fn judge(gateway: &Gateway, ctx: &mut RequestContext, whole: bool) -> Result<()> {
     let Reply::Held(held) = &ctx.reply else {
